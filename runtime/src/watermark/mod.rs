@@ -100,6 +100,12 @@ impl Watermark {
         self.wake(|_, _| true);
     }
 
+    /// Will it never move again?
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.stopped.load(SeqCst)
+    }
+
     /// A place to wait with `poll_reached`, for a task that looks at several things in one poll.
     #[must_use]
     pub fn waiter(&self) -> Waiter {
