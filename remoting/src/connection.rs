@@ -45,7 +45,10 @@ enum Broken {
 }
 
 /// What the task waited for and got.
-#[expect(clippy::large_enum_variant, reason = "lives on the stack, one at a time")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack, one at a time"
+)]
 enum Event {
     Read(usize),
     Readable,
@@ -294,8 +297,14 @@ impl Connection {
                 error.to_string(),
             )),
         };
+        if !oneway {
+            self.give(opaque, how, answer);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, opaque: i32, how: Serialization, answer: Answer) {
         match answer {
-            _ if oneway => {}
             Answer::Now(reply) => self.unsent.reply(opaque, how, reply),
             Answer::Gated(gated) => {
                 let until = Instant::now() + gated.within;
@@ -308,7 +317,6 @@ impl Connection {
             }
             Answer::Held => self.held += 1,
         }
-        Ok(())
     }
 
     fn release_gated(&mut self) {
@@ -334,9 +342,13 @@ impl Connection {
 
     fn take(&mut self, outgoing: Outgoing) {
         match outgoing {
-            Outgoing::Reply { opaque, how, reply } => {
+            Outgoing::Answer {
+                opaque,
+                how,
+                answer,
+            } => {
                 self.held -= 1;
-                self.unsent.reply(opaque, how, reply);
+                self.give(opaque, how, answer);
             }
             Outgoing::Request {
                 opaque,
