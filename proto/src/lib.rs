@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod json;
+pub mod message;
+pub mod names;
 pub mod remoting;
 
 /// Cheaply clonable text: a slice of the frame it arrived in, or a string of its own.
