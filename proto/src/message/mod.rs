@@ -23,7 +23,7 @@ pub use properties::{
 };
 pub use stored::{
     BLANK_BYTES, BLANK_MAGIC, CRC_PROPERTY_BYTES, RECORD_BYTES_MIN, RecordError, RecordPrefix,
-    StoredMessage, blank_record, records,
+    StoredMessage, blank_record, records, store_timestamp,
 };
 
 macro_rules! number {

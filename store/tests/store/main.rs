@@ -1,0 +1,4 @@
+//! The store from outside, on a disk that forgets.
+
+mod append_and_read;
+mod support;
