@@ -59,6 +59,13 @@ pub(crate) struct Signature {
     pub(crate) started_ms: i64,
 }
 
+/// A queue's readable range in the wire's numbers: from `min` to before `max`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+}
+
 /// Tables on disk.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -95,7 +102,14 @@ pub(crate) struct Parts {
 
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, signature, store, state, registrar, tasks } = parts;
+        let Parts {
+            config,
+            signature,
+            store,
+            state,
+            registrar,
+            tasks,
+        } = parts;
         let parked = LongPolls::new(config.pulls.parked_per_queue_max, config.pulls.parked_max);
         let log_end = store.appended_to().0;
         Self {
@@ -126,7 +140,10 @@ impl Broker {
     }
 
     /// Changes settings of the running broker; all of them or none.
-    pub(crate) fn change_config<E>(&self, change: impl FnOnce(&mut Config) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn change_config<E>(
+        &self,
+        change: impl FnOnce(&mut Config) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut config = self.config.write();
         let mut changed = Config::clone(&config);
         change(&mut changed)?;
@@ -142,12 +159,31 @@ impl Broker {
 
     pub(crate) fn message_queue(&self, topic: &str, queue_id: i32) -> MessageQueue {
         let broker_name = self.registrar.identity().broker.to_string();
-        MessageQueue { broker_name, queue_id, topic: topic.to_owned() }
+        MessageQueue {
+            broker_name,
+            queue_id,
+            topic: topic.to_owned(),
+        }
     }
 
-    /// When a message was stored; 0 when it is gone or cannot be read.
-    pub(crate) fn store_time(&self, topic: &str, queue: QueueId, offset: QueueOffset) -> i64 {
-        self.store.message_time(topic, queue, offset).ok().flatten().unwrap_or(0)
+    pub(crate) fn bounds(&self, topic: &str, queue: QueueId) -> Bounds {
+        let bounds = self.store.queue_bounds(topic, queue).unwrap_or_default();
+        Bounds {
+            min: bounds.min.0.cast_signed(),
+            max: bounds.max.0.cast_signed(),
+        }
+    }
+
+    /// When a message was stored; 0 when there is none at that offset.
+    pub(crate) fn store_time(&self, topic: &str, queue: QueueId, offset: i64) -> i64 {
+        let Ok(offset) = u64::try_from(offset) else {
+            return 0;
+        };
+        self.store
+            .message_time(topic, queue, QueueOffset(offset))
+            .ok()
+            .flatten()
+            .unwrap_or(0)
     }
 
     /// The group, made now if groups may be made by being used.
@@ -168,13 +204,19 @@ impl Broker {
 
     /// Adds or changes a group; on disk when this returns.
     pub(crate) fn put_group(&self, group: GroupConfig) -> Result<(), Refusal> {
-        Ok(block_in_place(|| self.state.groups.put([group], clock::now_ms()))?)
+        Ok(block_in_place(|| {
+            self.state.groups.put([group], clock::now_ms())
+        })?)
     }
 
     pub(crate) fn delete_group(&self, group: &Text, and_offsets: bool) -> Result<(), Refusal> {
         block_in_place(|| {
             self.state.groups.remove(group, clock::now_ms())?;
-            if and_offsets { self.state.offsets.forget_group(group) } else { Ok(()) }
+            if and_offsets {
+                self.state.offsets.forget_group(group)
+            } else {
+                Ok(())
+            }
         })?;
         Ok(())
     }
@@ -209,10 +251,20 @@ impl Broker {
             return;
         }
         for group in groups {
-            let wants_it = self.state.groups.find(group).is_none_or(|g| g.notify_consumer_ids_changed_enable);
-            let peers = if wants_it { self.clients.peers_of(group) } else { Vec::new() };
+            let wants_it = self
+                .state
+                .groups
+                .find(group)
+                .is_none_or(|g| g.notify_consumer_ids_changed_enable);
+            let peers = if wants_it {
+                self.clients.peers_of(group)
+            } else {
+                Vec::new()
+            };
             for peer in peers {
-                let changed = Request::ConsumersChanged(ConsumerGroup { group: group.as_str().into() });
+                let changed = Request::ConsumersChanged(ConsumerGroup {
+                    group: group.as_str().into(),
+                });
                 // One that cannot be told asks by itself within 20 seconds.
                 let _ = peer.notify(changed);
             }
@@ -246,7 +298,10 @@ impl Broker {
             Ok(id) => id,
             Err(too_many) => return too_many.replier.send(nothing),
         };
-        let end = self.store.queue_bounds(&topic, store_queue).map_or(0, |bounds| bounds.max.0);
+        let end = self
+            .store
+            .queue_bounds(&topic, store_queue)
+            .map_or(0, |bounds| bounds.max.0);
         if i64::try_from(end).is_ok_and(|end| end > from)
             && let Some(pull) = self.polls.parked.lock().take(id)
         {

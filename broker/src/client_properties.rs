@@ -37,12 +37,19 @@ const OURS: [&str; 12] = [
 
 impl<'a> ClientProperties<'a> {
     pub(crate) fn read(text: &'a str) -> Self {
-        let mut found = Self { waits: true, kept: Vec::with_capacity(4), ..Self::default() };
+        let mut found = Self {
+            waits: true,
+            kept: Vec::with_capacity(4),
+            ..Self::default()
+        };
         // `run` is where the piece begins that is being kept.
         let (mut run, mut at) = (0, 0);
         for segment in text.split_inclusive('\u{2}') {
             let end = at + segment.len();
-            let pair = segment.strip_suffix('\u{2}').unwrap_or(segment).split_once('\u{1}');
+            let pair = segment
+                .strip_suffix('\u{2}')
+                .unwrap_or(segment)
+                .split_once('\u{1}');
             if !found.keeps(pair) {
                 found.keep(text.get(run..at));
                 run = end;
@@ -62,7 +69,9 @@ impl<'a> ClientProperties<'a> {
 
     /// Notes what a pair says; false when it is not stored.
     fn keeps(&mut self, pair: Option<(&'a str, &'a str)>) -> bool {
-        let Some((name, value)) = pair else { return false };
+        let Some((name, value)) = pair else {
+            return false;
+        };
         match name {
             property::TAGS => self.tags = Some(value),
             property::KEYS => self.keys = Some(value),
@@ -96,12 +105,18 @@ mod tests {
     fn wait_is_heeded_and_not_stored() {
         let read = ClientProperties::read("UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A");
         assert_eq!(read.kept, ["UNIQ_KEY\u{1}u\u{2}", "TAGS\u{1}A", "\u{2}"]);
-        assert_eq!((read.tags, read.unique_key, read.waits), (Some("A"), Some("u"), false));
+        assert_eq!(
+            (read.tags, read.unique_key, read.waits),
+            (Some("A"), Some("u"), false)
+        );
     }
 
     #[test]
     fn properties_of_the_broker_are_dropped_and_others_kept_byte_for_byte() {
-        assert_eq!(kept("REAL_TOPIC\u{1}x\u{2}a\u{1}b\u{1}c\u{2}POP_CK\u{1}1\u{2}"), "a\u{1}b\u{1}c\u{2}");
+        assert_eq!(
+            kept("REAL_TOPIC\u{1}x\u{2}a\u{1}b\u{1}c\u{2}POP_CK\u{1}1\u{2}"),
+            "a\u{1}b\u{1}c\u{2}"
+        );
         assert_eq!(kept("junk\u{2}CLUSTER\u{1}evil"), "");
         assert_eq!(kept(""), "");
     }

@@ -33,20 +33,33 @@ impl Filter {
         let all = matches!(subscription.sub_string.trim(), "" | "*");
         let codes = (!all).then(|| subscription.code_set.clone());
         let kind = subscription.expression_type.as_str();
-        Self { codes, version: subscription.sub_version, is_tags: matches!(kind, "" | "TAG") }
+        Self {
+            codes,
+            version: subscription.sub_version,
+            is_tags: matches!(kind, "" | "TAG"),
+        }
     }
 
     /// From an expression like `A || B`.
-    pub(crate) fn parse(expression: &str) -> Self {
-        let tags = expression.split("||").map(str::trim).filter(|tag| !tag.is_empty());
+    pub(crate) fn parse(expression: &str, is_tags: bool) -> Self {
+        let tags = expression
+            .split("||")
+            .map(str::trim)
+            .filter(|tag| !tag.is_empty());
         let codes = tags.map(proto::message::java_string_hash).collect();
         let all = matches!(expression.trim(), "" | "*");
-        Self { codes: (!all).then_some(codes), version: 0, is_tags: true }
+        Self {
+            codes: (!all).then_some(codes),
+            version: 0,
+            is_tags,
+        }
     }
 
     /// Whether a message with this tag code may be wanted. Codes collide; clients look again.
     pub(crate) fn wants(&self, tags_code: i64) -> bool {
-        let Some(codes) = &self.codes else { return true };
+        let Some(codes) = &self.codes else {
+            return true;
+        };
         i32::try_from(tags_code).is_ok_and(|code| codes.contains(&code))
     }
 }
@@ -93,8 +106,11 @@ impl ConsumerGroup {
         self.consume_type = data.consume_type;
         self.message_model = data.message_model;
         self.consume_from_where = data.consume_from_where;
-        let wanted: BTreeSet<_> =
-            data.subscription_data_set.iter().map(|s| s.topic.clone()).collect();
+        let wanted: BTreeSet<_> = data
+            .subscription_data_set
+            .iter()
+            .map(|s| s.topic.clone())
+            .collect();
         let before = self.subscriptions.len();
         self.subscriptions.retain(|topic, _| wanted.contains(topic));
         let mut changed = self.subscriptions.len() != before;
@@ -116,7 +132,10 @@ impl ConsumerGroup {
 pub(crate) enum Found {
     NoGroup,
     NoSubscription,
-    Subscribed { filter: Arc<Filter>, broadcast: bool },
+    Subscribed {
+        filter: Arc<Filter>,
+        broadcast: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -174,7 +193,9 @@ impl Clients {
     /// True when the rest of the group must be told.
     pub(crate) fn leave_consumers(&self, peer: &Peer, group: &str) -> bool {
         let mut table = self.0.lock();
-        let Some(found) = table.consumers.get_mut(group) else { return false };
+        let Some(found) = table.consumers.get_mut(group) else {
+            return false;
+        };
         let left = found.channels.remove(&peer.id()).is_some();
         let tell = left && !found.is_broadcast();
         table.drop_empty();
@@ -188,33 +209,52 @@ impl Clients {
 
     /// Drops who has been silent for too long; the groups whose members must be told.
     pub(crate) fn expire(&self, now: Instant) -> Vec<String> {
-        self.0.lock().remove(|channel| channel.seen + SILENT_FOR <= now || !channel.peer.is_open())
+        self.0
+            .lock()
+            .remove(|channel| channel.seen + SILENT_FOR <= now || !channel.peer.is_open())
     }
 
     /// The connections of a consumer group.
     pub(crate) fn peers_of(&self, group: &str) -> Vec<Peer> {
         let table = self.0.lock();
-        let channels = table.consumers.get(group).map(|group| group.channels.values());
-        channels.into_iter().flatten().map(|channel| channel.peer.clone()).collect()
+        let channels = table
+            .consumers
+            .get(group)
+            .map(|group| group.channels.values());
+        channels
+            .into_iter()
+            .flatten()
+            .map(|channel| channel.peer.clone())
+            .collect()
     }
 
     pub(crate) fn peer_of(&self, group: &str, client_id: &str) -> Option<Peer> {
         let table = self.0.lock();
         let mut channels = table.consumers.get(group)?.channels.values();
-        channels.find(|channel| channel.client_id == client_id).map(|channel| channel.peer.clone())
+        channels
+            .find(|channel| channel.client_id == client_id)
+            .map(|channel| channel.peer.clone())
     }
 
     /// The clients of a consumer group, each once, sorted.
     pub(crate) fn ids_of(&self, group: &str) -> Vec<String> {
         let table = self.0.lock();
-        let channels = table.consumers.get(group).map(|group| group.channels.values());
-        let ids = channels.into_iter().flatten().map(|channel| channel.client_id.clone());
+        let channels = table
+            .consumers
+            .get(group)
+            .map(|group| group.channels.values());
+        let ids = channels
+            .into_iter()
+            .flatten()
+            .map(|channel| channel.client_id.clone());
         ids.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub(crate) fn find(&self, group: &str, topic: &str) -> Found {
         let table = self.0.lock();
-        let Some(group) = table.consumers.get(group) else { return Found::NoGroup };
+        let Some(group) = table.consumers.get(group) else {
+            return Found::NoGroup;
+        };
         match group.subscriptions.get(topic) {
             None => Found::NoSubscription,
             Some((_, filter)) => Found::Subscribed {
@@ -227,19 +267,27 @@ impl Clients {
     pub(crate) fn topics_of(&self, group: &str) -> Vec<String> {
         let table = self.0.lock();
         let group = table.consumers.get(group);
-        group.map(|group| group.subscriptions.keys().cloned().collect()).unwrap_or_default()
+        group
+            .map(|group| group.subscriptions.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     pub(crate) fn groups_of(&self, topic: &str) -> Vec<String> {
         let table = self.0.lock();
-        let groups = table.consumers.iter().filter(|(_, g)| g.subscriptions.contains_key(topic));
+        let groups = table
+            .consumers
+            .iter()
+            .filter(|(_, g)| g.subscriptions.contains_key(topic));
         groups.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn consumer_connections(&self, group: &str) -> Option<Connections> {
         let table = self.0.lock();
         let group = table.consumers.get(group)?;
-        let subscriptions = group.subscriptions.iter().map(|(t, (s, _))| (t.clone(), s.clone()));
+        let subscriptions = group
+            .subscriptions
+            .iter()
+            .map(|(t, (s, _))| (t.clone(), s.clone()));
         Some(Connections {
             connection_set: group.channels.values().map(Channel::describe).collect(),
             consume_type: Some(group.consume_type.clone()),
@@ -251,9 +299,15 @@ impl Clients {
 
     pub(crate) fn producer_connections(&self, group: &str) -> Option<Connections> {
         let table = self.0.lock();
-        let channels = table.producers.get(group).filter(|channels| !channels.is_empty())?;
+        let channels = table
+            .producers
+            .get(group)
+            .filter(|channels| !channels.is_empty())?;
         let connection_set = channels.values().map(Channel::describe).collect();
-        Some(Connections { connection_set, ..Connections::default() })
+        Some(Connections {
+            connection_set,
+            ..Connections::default()
+        })
     }
 }
 
@@ -291,7 +345,11 @@ mod tests {
     fn sender() -> Sender {
         let addr = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = local_link(Arc::new(Unserved), Arc::new(Unserved), addr);
-        Sender { peer, language: Language::JAVA, version: 479 }
+        Sender {
+            peer,
+            language: Language::JAVA,
+            version: 479,
+        }
     }
 
     fn beat(client: &str, model: &str, expression: &str, version: i64) -> Heartbeat {
@@ -308,16 +366,32 @@ mod tests {
             subscription_data_set: vec![subscription],
             ..ConsumerData::default()
         };
-        Heartbeat { client_id: client.into(), consumer_data_set: vec![data], ..Heartbeat::default() }
+        Heartbeat {
+            client_id: client.into(),
+            consumer_data_set: vec![data],
+            ..Heartbeat::default()
+        }
     }
 
     #[test]
     fn joining_resubscribing_and_leaving_change_a_group_and_a_repeated_beat_does_not() {
         let (clients, now, one, two) = (Clients::default(), Instant::now(), sender(), sender());
-        assert_eq!(clients.heartbeat(&one, beat("a", "CLUSTERING", "*", 1), now), ["g"]);
-        assert_eq!(clients.heartbeat(&one, beat("a", "CLUSTERING", "*", 1), now), [""; 0]);
-        assert_eq!(clients.heartbeat(&two, beat("b", "CLUSTERING", "*", 1), now), ["g"]);
-        assert_eq!(clients.heartbeat(&one, beat("a", "CLUSTERING", "A", 2), now), ["g"]);
+        assert_eq!(
+            clients.heartbeat(&one, beat("a", "CLUSTERING", "*", 1), now),
+            ["g"]
+        );
+        assert_eq!(
+            clients.heartbeat(&one, beat("a", "CLUSTERING", "*", 1), now),
+            [""; 0]
+        );
+        assert_eq!(
+            clients.heartbeat(&two, beat("b", "CLUSTERING", "*", 1), now),
+            ["g"]
+        );
+        assert_eq!(
+            clients.heartbeat(&one, beat("a", "CLUSTERING", "A", 2), now),
+            ["g"]
+        );
         assert_eq!(clients.ids_of("g"), ["a", "b"]);
         assert_eq!(clients.disconnected(&two.peer), ["g"]);
         assert_eq!(clients.ids_of("g"), ["a"]);
@@ -330,14 +404,19 @@ mod tests {
         let (clients, now, one) = (Clients::default(), Instant::now(), sender());
         clients.heartbeat(&one, beat("a", "CLUSTERING", "B", 5), now);
         clients.heartbeat(&one, beat("a", "CLUSTERING", "A", 4), now);
-        let Found::Subscribed { filter, .. } = clients.find("g", "t") else { panic!("subscribed") };
+        let Found::Subscribed { filter, .. } = clients.find("g", "t") else {
+            panic!("subscribed")
+        };
         assert!(filter.wants(66) && !filter.wants(65));
     }
 
     #[test]
     fn broadcast_members_are_not_told_of_each_other() {
         let (clients, now) = (Clients::default(), Instant::now());
-        assert_eq!(clients.heartbeat(&sender(), beat("a", "BROADCASTING", "*", 1), now), [""; 0]);
+        assert_eq!(
+            clients.heartbeat(&sender(), beat("a", "BROADCASTING", "*", 1), now),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -350,9 +429,12 @@ mod tests {
 
     #[test]
     fn expressions_are_or_ed_tags() {
-        let filter = Filter::parse(" A || B ");
-        assert_eq!([65, 66, 67].map(|code| filter.wants(code)), [true, true, false]);
-        assert!(Filter::parse("*").wants(0) && !filter.wants(0));
-        assert!(Filter::parse("").wants(1 << 40) && !filter.wants(65 + (1 << 32)));
+        let filter = Filter::parse(" A || B ", true);
+        assert_eq!(
+            [65, 66, 67].map(|code| filter.wants(code)),
+            [true, true, false]
+        );
+        assert!(Filter::parse("*", true).wants(0) && !filter.wants(0));
+        assert!(Filter::parse("", true).wants(1 << 40) && !filter.wants(65 + (1 << 32)));
     }
 }

@@ -61,7 +61,11 @@ impl<R: Row> ConfigTable<R> {
             }
         }
         let rows = RwLock::new(Rows { by_name, version });
-        Ok(Self { file, changing: Mutex::new(()), rows })
+        Ok(Self {
+            file,
+            changing: Mutex::new(()),
+            rows,
+        })
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<R>> {
@@ -79,7 +83,10 @@ impl<R: Row> ConfigTable<R> {
     /// All rows in the shape of the file, which is also that of the wire.
     pub(crate) fn all(&self) -> R::File {
         let rows = self.rows.read();
-        let by_name = rows.by_name.iter().map(|(name, row)| (name.to_string(), (**row).clone()));
+        let by_name = rows
+            .by_name
+            .iter()
+            .map(|(name, row)| (name.to_string(), (**row).clone()));
         R::into_file(rows.version.clone(), by_name.collect())
     }
 
@@ -114,7 +121,8 @@ impl<R: Row> ConfigTable<R> {
         if self.find(name).is_none() {
             return Ok(());
         }
-        self.file.append(&[Change::<R>::Remove(name.to_owned())], Durability::Synced)?;
+        self.file
+            .append(&[Change::<R>::Remove(name.to_owned())], Durability::Synced)?;
         {
             let mut rows = self.rows.write();
             rows.by_name.remove(name);
@@ -124,7 +132,11 @@ impl<R: Row> ConfigTable<R> {
     }
 
     fn fold_if_long(&self) -> io::Result<()> {
-        if self.file.wants_snapshot() { self.file.snapshot(|| self.all()) } else { Ok(()) }
+        if self.file.wants_snapshot() {
+            self.file.snapshot(|| self.all())
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes everything into the file, for Apache to find.

@@ -58,7 +58,9 @@ impl Figures {
         let samples = self.samples.lock();
         let rate = |back: usize| {
             let back = back.min(samples.len().saturating_sub(1));
-            let (Some(new), Some(old)) = (samples.front(), samples.get(back)) else { return 0.0 };
+            let (Some(new), Some(old)) = (samples.front(), samples.get(back)) else {
+                return 0.0;
+            };
             let seconds = (back as u64 * SAMPLE_SECONDS).max(1);
             (of(new) - of(old)) as f64 / seconds as f64
         };

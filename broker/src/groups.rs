@@ -20,7 +20,11 @@ impl Row for GroupConfig {
 
     fn into_file(version: DataVersion, rows: BTreeMap<String, Self>) -> GroupTable {
         let subscription_group_table = rows;
-        GroupTable { data_version: version, subscription_group_table, ..GroupTable::default() }
+        GroupTable {
+            data_version: version,
+            subscription_group_table,
+            ..GroupTable::default()
+        }
     }
 
     fn from_file(file: GroupTable) -> (DataVersion, BTreeMap<String, Self>) {
@@ -35,8 +39,12 @@ impl Row for GroupConfig {
 pub(crate) fn load(config_dir: &Path, now_ms: i64) -> Result<Groups, LoadError> {
     let path = config_dir.join("subscriptionGroup.json");
     let groups = Groups::load(path.clone())?;
-    let missing = names::SYSTEM_GROUPS.iter().filter(|name| groups.find(name).is_none());
+    let missing = names::SYSTEM_GROUPS
+        .iter()
+        .filter(|name| groups.find(name).is_none());
     let missing: Vec<_> = missing.map(|name| GroupConfig::new(name)).collect();
-    groups.put(missing, now_ms).map_err(|source| LoadError::Io { path, source })?;
+    groups
+        .put(missing, now_ms)
+        .map_err(|source| LoadError::Io { path, source })?;
     Ok(groups)
 }

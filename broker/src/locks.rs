@@ -33,7 +33,10 @@ impl Locks {
                 None => true,
             };
             if free {
-                let grant = Grant { client: wanted.client_id.clone(), until: now + GRANTED_FOR };
+                let grant = Grant {
+                    client: wanted.client_id.clone(),
+                    until: now + GRANTED_FOR,
+                };
                 queues.insert(queue.clone(), grant);
                 held.push(queue);
             }
@@ -42,9 +45,14 @@ impl Locks {
     }
 
     pub(crate) fn unlock(&mut self, given_up: &QueueLocks) {
-        let Some(queues) = self.groups.get_mut(&given_up.consumer_group) else { return };
+        let Some(queues) = self.groups.get_mut(&given_up.consumer_group) else {
+            return;
+        };
         for queue in &given_up.mq_set {
-            if queues.get(queue).is_some_and(|grant| grant.client == given_up.client_id) {
+            if queues
+                .get(queue)
+                .is_some_and(|grant| grant.client == given_up.client_id)
+            {
                 queues.remove(queue);
             }
         }
@@ -64,7 +72,11 @@ mod tests {
     use super::*;
 
     fn asks(client: &str, ids: &[i32]) -> QueueLocks {
-        let queue = |id: &i32| MessageQueue { broker_name: "b".into(), queue_id: *id, topic: "t".into() };
+        let queue = |id: &i32| MessageQueue {
+            broker_name: "b".into(),
+            queue_id: *id,
+            topic: "t".into(),
+        };
         QueueLocks {
             consumer_group: "g".into(),
             client_id: client.into(),
@@ -83,12 +95,20 @@ mod tests {
         assert_eq!(ids(&locks.lock(asks("a", &[0, 1]), start)), [0, 1]);
         assert_eq!(ids(&locks.lock(asks("b", &[1, 2]), start)), [2]);
         locks.unlock(&asks("b", &[0]));
-        assert_eq!(ids(&locks.lock(asks("b", &[0]), start)), [0; 0], "only the owner gives up");
+        assert_eq!(
+            ids(&locks.lock(asks("b", &[0]), start)),
+            [0; 0],
+            "only the owner gives up"
+        );
         locks.unlock(&asks("a", &[0]));
         assert_eq!(ids(&locks.lock(asks("b", &[0, 1]), start)), [0]);
         let later = start + GRANTED_FOR;
         assert_eq!(ids(&locks.lock(asks("b", &[1]), later)), [1]);
         locks.expire(later);
-        assert_eq!(ids(&locks.lock(asks("a", &[1]), later)), [0; 0], "renewed a moment ago");
+        assert_eq!(
+            ids(&locks.lock(asks("a", &[1]), later)),
+            [0; 0],
+            "renewed a moment ago"
+        );
     }
 }

@@ -59,7 +59,10 @@ impl LongPolls {
         let id = self.next_id;
         self.next_id += 1;
         self.by_queue.entry(queue).or_default().push(id);
-        self.by_peer.entry(pull.replier.peer().id()).or_default().insert(id);
+        self.by_peer
+            .entry(pull.replier.peer().id())
+            .or_default()
+            .insert(id);
         self.by_deadline.insert((pull.until, id));
         self.parked.insert(id, pull);
         Ok(id)
@@ -87,16 +90,33 @@ impl LongPolls {
     }
 
     /// Takes those of a queue that want a message with this tag code.
-    pub(crate) fn arrived(&mut self, topic: &Text, queue_id: i32, tags_code: i64) -> Vec<ParkedPull> {
-        let ids = self.by_queue.get(&(topic.clone(), queue_id)).cloned().unwrap_or_default();
-        let wants = |id: &u64| self.parked.get(id).is_some_and(|p| p.filter.wants(tags_code));
+    pub(crate) fn arrived(
+        &mut self,
+        topic: &Text,
+        queue_id: i32,
+        tags_code: i64,
+    ) -> Vec<ParkedPull> {
+        let ids = self
+            .by_queue
+            .get(&(topic.clone(), queue_id))
+            .cloned()
+            .unwrap_or_default();
+        let wants = |id: &u64| {
+            self.parked
+                .get(id)
+                .is_some_and(|p| p.filter.wants(tags_code))
+        };
         let wanting: Vec<_> = ids.into_iter().filter(wants).collect();
         wanting.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
     /// Takes those whose time is up.
     pub(crate) fn expired(&mut self, now: Instant) -> Vec<ParkedPull> {
-        let due: Vec<_> = self.by_deadline.range(..=(now, u64::MAX)).map(|(_, id)| *id).collect();
+        let due: Vec<_> = self
+            .by_deadline
+            .range(..=(now, u64::MAX))
+            .map(|(_, id)| *id)
+            .collect();
         due.into_iter().filter_map(|id| self.take(id)).collect()
     }
 

@@ -59,7 +59,12 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
 
 /// Woken by appends. The heart of the broker: everything staged is written at once, with sync flush
 /// made durable, made readable, and only then acknowledged; meanwhile the next batch gathers.
-fn write_log(broker: &Broker, is_sync: bool, filler: &Filler, stop: &Tasks) -> Result<(), WriteError> {
+fn write_log(
+    broker: &Broker,
+    is_sync: bool,
+    filler: &Filler,
+    stop: &Tasks,
+) -> Result<(), WriteError> {
     let (store, gates): (&Store, &Gates) = (&broker.store, &broker.gates);
     loop {
         let Some(batch) = store.write_staged(WRITER_PATIENCE)? else {
@@ -75,11 +80,18 @@ fn write_log(broker: &Broker, is_sync: bool, filler: &Filler, stop: &Tasks) -> R
         }
         if is_sync {
             let durable_to = store.flush_once()?.0;
-            assert!(durable_to >= written_to, "a flush covers what was written before it");
+            assert!(
+                durable_to >= written_to,
+                "a flush covers what was written before it"
+            );
         }
         let mut arrived = false;
         store.dispatch(batch, &mut |arrival| {
-            let queue = (Text::from(arrival.topic), arrival.queue_id.0.cast_signed(), arrival.tags_code);
+            let queue = (
+                Text::from(arrival.topic),
+                arrival.queue_id.0.cast_signed(),
+                arrival.tags_code,
+            );
             broker.polls.arrivals.lock().push(queue);
             arrived = true;
         });
@@ -210,13 +222,23 @@ async fn wake_polls(broker: &Broker, stop: &Tasks) {
         }
         let arrivals = std::mem::take(&mut *broker.polls.arrivals.lock());
         for (topic, queue_id, tags_code) in arrivals {
-            let woken = broker.polls.parked.lock().arrived(&topic, queue_id, tags_code);
-            woken.into_iter().for_each(|pull| answer_again(broker, pull, false));
+            let woken = broker
+                .polls
+                .parked
+                .lock()
+                .arrived(&topic, queue_id, tags_code);
+            woken
+                .into_iter()
+                .for_each(|pull| answer_again(broker, pull, false));
             broker.stop_watching(&topic, queue_id);
         }
         let expired = broker.polls.parked.lock().expired(Instant::now());
-        expired.into_iter().for_each(|pull| answer_again(broker, pull, true));
+        expired
+            .into_iter()
+            .for_each(|pull| answer_again(broker, pull, true));
     }
     let waiting = broker.polls.parked.lock().drain();
-    waiting.into_iter().for_each(|pull| answer_again(broker, pull, true));
+    waiting
+        .into_iter()
+        .for_each(|pull| answer_again(broker, pull, true));
 }

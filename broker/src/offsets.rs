@@ -29,9 +29,18 @@ struct Snapshot {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Change {
-    Commit { group: Text, topic: Text, queue: i32, offset: i64 },
-    ForgetGroup { group: Text },
-    ForgetTopic { topic: Text },
+    Commit {
+        group: Text,
+        topic: Text,
+        queue: i32,
+        offset: i64,
+    },
+    ForgetGroup {
+        group: Text,
+    },
+    ForgetTopic {
+        topic: Text,
+    },
 }
 
 #[derive(Debug)]
@@ -51,26 +60,41 @@ struct Table {
 impl Table {
     fn set(&mut self, group: &Text, topic: &Text, queue: i32, offset: i64) {
         let topics = self.groups.entry(group.clone()).or_default();
-        topics.entry(topic.clone()).or_default().insert(queue, offset);
+        topics
+            .entry(topic.clone())
+            .or_default()
+            .insert(queue, offset);
     }
 
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Commit { group, topic, queue, offset } => self.set(group, topic, *queue, *offset),
+            Change::Commit {
+                group,
+                topic,
+                queue,
+                offset,
+            } => self.set(group, topic, *queue, *offset),
             Change::ForgetGroup { group } => {
                 self.groups.remove(group);
             }
             Change::ForgetTopic { topic } => {
-                self.groups.values_mut().for_each(|topics| drop(topics.remove(topic)));
+                self.groups
+                    .values_mut()
+                    .for_each(|topics| drop(topics.remove(topic)));
             }
         }
     }
 
     fn snapshot(&self) -> Snapshot {
         let entries = self.groups.iter().flat_map(|(group, topics)| {
-            topics.iter().map(move |(topic, queues)| (format!("{topic}@{group}"), queues.clone()))
+            topics
+                .iter()
+                .map(move |(topic, queues)| (format!("{topic}@{group}"), queues.clone()))
         });
-        Snapshot { data_version: self.version.clone(), offset_table: entries.collect() }
+        Snapshot {
+            data_version: self.version.clone(),
+            offset_table: entries.collect(),
+        }
     }
 }
 
@@ -81,19 +105,35 @@ impl Offsets {
         let path = config_dir.join("consumerOffset.json");
         let (file, snapshot, changes) = StateFile::load::<Snapshot, Change>(path)?;
         let snapshot = snapshot.unwrap_or_default();
-        let mut table = Table { version: snapshot.data_version, ..Table::default() };
+        let mut table = Table {
+            version: snapshot.data_version,
+            ..Table::default()
+        };
         for (name, queues) in snapshot.offset_table {
             // Neither name may contain an `@`.
             if let Some((topic, group)) = name.split_once('@') {
-                table.groups.entry(group.into()).or_default().insert(topic.into(), queues);
+                table
+                    .groups
+                    .entry(group.into())
+                    .or_default()
+                    .insert(topic.into(), queues);
             }
         }
         changes.iter().for_each(|change| table.apply(change));
-        Ok(Self { file, table: RwLock::new(table) })
+        Ok(Self {
+            file,
+            table: RwLock::new(table),
+        })
     }
 
     pub(crate) fn find(&self, group: &str, topic: &str, queue: i32) -> Option<i64> {
-        self.table.read().groups.get(group)?.get(topic)?.get(&queue).copied()
+        self.table
+            .read()
+            .groups
+            .get(group)?
+            .get(topic)?
+            .get(&queue)
+            .copied()
     }
 
     /// Takes an offset that came along with a pull.
@@ -110,9 +150,20 @@ impl Offsets {
     ///
     /// # Errors
     /// When it may be lost with the process.
-    pub(crate) fn commit(&self, group: &Text, topic: &Text, queue: i32, offset: i64) -> io::Result<()> {
+    pub(crate) fn commit(
+        &self,
+        group: &Text,
+        topic: &Text,
+        queue: i32,
+        offset: i64,
+    ) -> io::Result<()> {
         let (group_copy, topic_copy) = (group.clone(), topic.clone());
-        let change = Change::Commit { group: group_copy, topic: topic_copy, queue, offset };
+        let change = Change::Commit {
+            group: group_copy,
+            topic: topic_copy,
+            queue,
+            offset,
+        };
         self.file.append(&[change], Durability::Written)?;
         let mut table = self.table.write();
         table.set(group, topic, queue, offset);
@@ -121,11 +172,15 @@ impl Offsets {
     }
 
     pub(crate) fn forget_group(&self, group: &Text) -> io::Result<()> {
-        self.forget(Change::ForgetGroup { group: group.clone() })
+        self.forget(Change::ForgetGroup {
+            group: group.clone(),
+        })
     }
 
     pub(crate) fn forget_topic(&self, topic: &Text) -> io::Result<()> {
-        self.forget(Change::ForgetTopic { topic: topic.clone() })
+        self.forget(Change::ForgetTopic {
+            topic: topic.clone(),
+        })
     }
 
     fn forget(&self, change: Change) -> io::Result<()> {
@@ -135,12 +190,19 @@ impl Offsets {
 
     pub(crate) fn topics_of(&self, group: &str) -> Vec<Text> {
         let table = self.table.read();
-        table.groups.get(group).map(|topics| topics.keys().cloned().collect()).unwrap_or_default()
+        table
+            .groups
+            .get(group)
+            .map(|topics| topics.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     pub(crate) fn groups_of(&self, topic: &str) -> Vec<Text> {
         let table = self.table.read();
-        let groups = table.groups.iter().filter(|(_, topics)| topics.contains_key(topic));
+        let groups = table
+            .groups
+            .iter()
+            .filter(|(_, topics)| topics.contains_key(topic));
         groups.map(|(group, _)| group.clone()).collect()
     }
 
@@ -154,7 +216,12 @@ impl Offsets {
             let dirty = std::mem::take(&mut table.dirty);
             let current = dirty.into_iter().filter_map(|(group, topic, queue)| {
                 let offset = *table.groups.get(&group)?.get(&topic)?.get(&queue)?;
-                Some(Change::Commit { group, topic, queue, offset })
+                Some(Change::Commit {
+                    group,
+                    topic,
+                    queue,
+                    offset,
+                })
             });
             current.collect()
         };
@@ -162,13 +229,24 @@ impl Offsets {
             && let Err(error) = self.file.append(&changes, Durability::Written)
         {
             let mut table = self.table.write();
-            table.dirty.extend(changes.into_iter().filter_map(|change| match change {
-                Change::Commit { group, topic, queue, .. } => Some((group, topic, queue)),
-                Change::ForgetGroup { .. } | Change::ForgetTopic { .. } => None,
-            }));
+            table
+                .dirty
+                .extend(changes.into_iter().filter_map(|change| match change {
+                    Change::Commit {
+                        group,
+                        topic,
+                        queue,
+                        ..
+                    } => Some((group, topic, queue)),
+                    Change::ForgetGroup { .. } | Change::ForgetTopic { .. } => None,
+                }));
             return Err(error);
         }
-        if self.file.wants_snapshot() { self.fold(now_ms) } else { Ok(()) }
+        if self.file.wants_snapshot() {
+            self.fold(now_ms)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes everything into the file.
@@ -215,7 +293,10 @@ mod tests {
         offsets.fold(1).unwrap();
         let text = std::fs::read_to_string(folder.path().join("consumerOffset.json")).unwrap();
         assert!(text.contains(r#""offsetTable":{"t@g":{"3":9}}"#), "{text}");
-        assert_eq!(Offsets::load(folder.path()).unwrap().find("g", "t", 3), Some(9));
+        assert_eq!(
+            Offsets::load(folder.path()).unwrap().find("g", "t", 3),
+            Some(9)
+        );
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: ResponseCode, text: impl Into<Text>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     pub(crate) fn no_topic(topic: &str) -> Self {
@@ -37,7 +40,10 @@ impl From<NameError> for Refusal {
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
         tracing::error!(%error, "cannot write a configuration change");
-        Self::new(ResponseCode::SYSTEM_ERROR, "the change could not be written to disk")
+        Self::new(
+            ResponseCode::SYSTEM_ERROR,
+            "the change could not be written to disk",
+        )
     }
 }
 

@@ -85,7 +85,12 @@ enum RegisterError {
 }
 
 impl Registrar {
-    pub(crate) fn new(identity: Identity, topics: Arc<Topics>, servers: Vec<NameServer>, tasks: &Tasks) -> Self {
+    pub(crate) fn new(
+        identity: Identity,
+        topics: Arc<Topics>,
+        servers: Vec<NameServer>,
+        tasks: &Tasks,
+    ) -> Self {
         let server = |place| {
             Arc::new(Server {
                 place,
@@ -95,7 +100,12 @@ impl Registrar {
             })
         };
         let servers = servers.into_iter().map(server).collect();
-        Self { identity, topics, servers, tasks: tasks.clone() }
+        Self {
+            identity,
+            topics,
+            servers,
+            tasks: tasks.clone(),
+        }
     }
 
     pub(crate) fn identity(&self) -> &Identity {
@@ -113,7 +123,8 @@ impl Registrar {
         let _ = tokio::time::timeout(ANNOUNCE_TIMEOUT, first.join_all()).await;
         for server in &self.servers {
             let (me, server) = (Arc::clone(self), Arc::clone(server));
-            self.tasks.spawn("register", async move { me.keep_registered(&server).await });
+            self.tasks
+                .spawn("register", async move { me.keep_registered(&server).await });
         }
     }
 
@@ -127,7 +138,11 @@ impl Registrar {
                     None => std::future::pending().await,
                 }
             };
-            let pause = if failed { RETRY_AFTER } else { self.identity.period };
+            let pause = if failed {
+                RETRY_AFTER
+            } else {
+                self.identity.period
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = broken, if !failed => {}
@@ -160,9 +175,16 @@ impl Registrar {
             calls.spawn(async move {
                 // A server that does not know us yet wants to hear everything.
                 let told = server.knows_us.load(Ordering::Acquire) && {
-                    let by_name = topics.into_iter().map(|t| (t.topic_name.clone(), t)).collect();
+                    let by_name = topics
+                        .into_iter()
+                        .map(|t| (t.topic_name.clone(), t))
+                        .collect();
                     let data_version = me.topics.version();
-                    let some = TopicTable { data_version, topic_config_table: by_name, ..TopicTable::default() };
+                    let some = TopicTable {
+                        data_version,
+                        topic_config_table: by_name,
+                        ..TopicTable::default()
+                    };
                     me.send(&server, some).await.is_ok()
                 };
                 if !told {
@@ -170,14 +192,19 @@ impl Registrar {
                 }
             });
         }
-        if tokio::time::timeout(ANNOUNCE_TIMEOUT, calls.join_all()).await.is_err() {
+        if tokio::time::timeout(ANNOUNCE_TIMEOUT, calls.join_all())
+            .await
+            .is_err()
+        {
             self.all_changed();
         }
     }
 
     /// Registers everything anew, soon.
     pub(crate) fn all_changed(&self) {
-        self.servers.iter().for_each(|server| server.changed.notify_one());
+        self.servers
+            .iter()
+            .for_each(|server| server.changed.notify_one());
     }
 
     async fn send(&self, server: &Server, mut topics: TopicTable) -> Result<(), RegisterError> {
@@ -185,7 +212,10 @@ impl Registrar {
             topic.perm &= self.identity.perm | !6;
         }
         topics.mapping_data_version = Some(topics.data_version.clone());
-        let body = RegisterBody { topic_config_serialize_wrapper: topics, ..RegisterBody::default() };
+        let body = RegisterBody {
+            topic_config_serialize_wrapper: topics,
+            ..RegisterBody::default()
+        };
         let body = proto::json::write(&body);
         let me = &self.identity;
         let fields = RegisterBroker {
@@ -199,7 +229,9 @@ impl Registrar {
             compressed: Some(false),
             body_crc32: Some(i64::from(crc32fast::hash(&body) & 0x7FFF_FFFF)),
         };
-        let reply = self.call(server, Request::RegisterBroker { fields, body }).await?;
+        let reply = self
+            .call(server, Request::RegisterBroker { fields, body })
+            .await?;
         if reply.is_ok() {
             return Ok(());
         }
@@ -219,9 +251,11 @@ impl Registrar {
         }
         let nobody: Arc<dyn Serve> = Arc::new(Unserved);
         let peer = match &server.place {
-            NameServer::Local(serve) => {
-                local_link(Arc::clone(serve), nobody, SocketAddr::from(([127, 0, 0, 1], 0)))
-            }
+            NameServer::Local(serve) => local_link(
+                Arc::clone(serve),
+                nobody,
+                SocketAddr::from(([127, 0, 0, 1], 0)),
+            ),
             NameServer::Addr(addr) => {
                 let mut found = tokio::net::lookup_host(addr).await?;
                 let addr = found.next().ok_or(std::io::ErrorKind::NotFound)?;

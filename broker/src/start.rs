@@ -62,16 +62,29 @@ impl Running {
     ///
     /// # Errors
     /// [`StartError`]; then nothing of it runs.
-    pub async fn start(config: Config, name_servers: Vec<NameServer>, tasks: &Tasks) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        name_servers: Vec<NameServer>,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
         let bind = |port| {
             let addr = SocketAddr::new(config.listen.bind, port);
-            async move { Listener::bind(addr).await.map_err(|source| StartError::Listen { addr, source }) }
+            async move {
+                Listener::bind(addr)
+                    .await
+                    .map_err(|source| StartError::Listen { addr, source })
+            }
         };
         // Ports first: a second broker by mistake should not come as far as the store.
-        let (main, vip) = (bind(config.listen.port).await?, bind(config.vip_port()).await?);
+        let (main, vip) = (
+            bind(config.listen.port).await?,
+            bind(config.vip_port()).await?,
+        );
         let local = |listener: &Listener| {
             let addr = SocketAddr::new(config.listen.bind, config.listen.port);
-            listener.local_addr().map_err(|source| StartError::Listen { addr, source })
+            listener
+                .local_addr()
+                .map_err(|source| StartError::Listen { addr, source })
         };
         let (addr, vip_addr) = (local(&main)?, local(&vip)?);
         let (store, opened) = Store::open(store_config(&config), Arc::new(OsDisk))?;
@@ -80,10 +93,25 @@ impl Running {
         loops::start_log(&broker, &log_tasks).map_err(StartError::Thread)?;
         loops::start_clients(&broker, &front_tasks);
         let limits = broker.config().limits.clone();
-        main.serve(Arc::new(Front(Arc::clone(&broker))), limits.clone(), &front_tasks);
-        vip.serve(Arc::new(VipFront(Arc::clone(&broker))), limits, &front_tasks);
+        main.serve(
+            Arc::new(Front(Arc::clone(&broker))),
+            limits.clone(),
+            &front_tasks,
+        );
+        vip.serve(
+            Arc::new(VipFront(Arc::clone(&broker))),
+            limits,
+            &front_tasks,
+        );
         broker.registrar.start().await;
-        Ok(Self { broker, front_tasks, log_tasks, addr, vip_addr, opened })
+        Ok(Self {
+            broker,
+            front_tasks,
+            log_tasks,
+            addr,
+            vip_addr,
+            opened,
+        })
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -163,25 +191,46 @@ fn build(
     let registrar = Arc::new(Registrar::new(identity, topics, name_servers, tasks));
     let signature = signature(&config, store_host, now_ms);
     let (store, tasks) = (Arc::new(store), tasks.clone());
-    Ok(Broker::new(Parts { config, signature, store, state, registrar, tasks }))
+    Ok(Broker::new(Parts {
+        config,
+        signature,
+        store,
+        state,
+        registrar,
+        tasks,
+    }))
 }
 
 fn address_of(config: &Config) -> Result<IpAddr, StartError> {
     let ip = &config.listen.ip1;
-    let wrong = |reason: String| StartError::Address { ip: ip.clone(), reason };
+    let wrong = |reason: String| StartError::Address {
+        ip: ip.clone(),
+        reason,
+    };
     if let Ok(ip) = ip.parse() {
         return Ok(ip);
     }
     // A host name is told to clients as it is; message ids need its address.
     let found = std::net::ToSocketAddrs::to_socket_addrs(&(ip.as_str(), 0));
     let mut found = found.map_err(|error| wrong(error.to_string()))?;
-    found.next().map(|addr| addr.ip()).ok_or_else(|| wrong("it has no address".into()))
+    found
+        .next()
+        .map(|addr| addr.ip())
+        .ok_or_else(|| wrong("it has no address".into()))
 }
 
 fn signature(config: &Config, store_host: SocketAddr, now_ms: i64) -> Signature {
     let mut properties = String::new();
-    push_property(&mut properties, property::CLUSTER, config.names.cluster.as_str());
-    push_property(&mut properties, property::MSG_REGION, config.names.region.as_str());
+    push_property(
+        &mut properties,
+        property::CLUSTER,
+        config.names.cluster.as_str(),
+    );
+    push_property(
+        &mut properties,
+        property::MSG_REGION,
+        config.names.region.as_str(),
+    );
     push_property(&mut properties, property::TRACE_ON, "true");
     let host = match store_host.ip() {
         unspecified if unspecified.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -208,7 +257,7 @@ fn store_config(config: &Config) -> store::Config {
     to.index_entries = files.index_entries;
     to.max_message_bytes = config.topics.message_bytes_max;
     to.record_crc = files.record_crc;
-    to.retention.delete_hours = retention.delete_at.to_vec();
+    to.retention.delete_hours = retention.delete_at.as_slice().to_vec();
     to.retention.reserved_hours = retention.keep_hours;
     to.retention.used_ratio_max = f64::from(retention.used_percent_max) / 100.0;
     to.retention.used_ratio_force = retention.delete_unexpired.as_f64();

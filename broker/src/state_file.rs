@@ -63,24 +63,36 @@ impl StateFile {
         T: DeserializeOwned,
         C: DeserializeOwned,
     {
-        let failed = |source| LoadError::Io { path: path.clone(), source };
+        let failed = |source| LoadError::Io {
+            path: path.clone(),
+            source,
+        };
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
         let (snapshot, snapshot_bytes) = read_snapshot(&path)?;
         let journal_path = beside(&path, "journal");
-        let text = read_if_there(&journal_path).map_err(failed)?.unwrap_or_default();
+        let text = read_if_there(&journal_path)
+            .map_err(failed)?
+            .unwrap_or_default();
         let (changes, whole) = read_journal(&text);
         if whole < text.len() {
             tracing::warn!(file = %journal_path.display(), bytes = text.len() - whole, "dropped a torn end");
         }
         let open = || {
-            let file = OpenOptions::new().create(true).append(true).open(&journal_path)?;
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&journal_path)?;
             file.set_len(whole as u64)?;
             Ok(file)
         };
         let file = open().map_err(failed)?;
-        let journal = Mutex::new(Journal { file, bytes: whole as u64, snapshot_bytes });
+        let journal = Mutex::new(Journal {
+            file,
+            bytes: whole as u64,
+            snapshot_bytes,
+        });
         Ok((Self { path, journal }, snapshot, changes))
     }
 
@@ -92,7 +104,12 @@ impl StateFile {
         let mut lines = Vec::new();
         for change in changes {
             let line = serde_json::to_vec(change)?;
-            writeln!(lines, "{:08x} {}", crc32fast::hash(&line), String::from_utf8_lossy(&line))?;
+            writeln!(
+                lines,
+                "{:08x} {}",
+                crc32fast::hash(&line),
+                String::from_utf8_lossy(&line)
+            )?;
         }
         let mut journal = self.journal.lock();
         journal.file.write_all(&lines)?;
@@ -160,8 +177,13 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 fn read_snapshot<T: DeserializeOwned>(path: &Path) -> Result<(Option<T>, u64), LoadError> {
     let mut damage = None;
     for candidate in [path.to_owned(), beside(path, "bak")] {
-        let failed = |source| LoadError::Io { path: candidate.clone(), source };
-        let Some(text) = read_if_there(&candidate).map_err(failed)? else { continue };
+        let failed = |source| LoadError::Io {
+            path: candidate.clone(),
+            source,
+        };
+        let Some(text) = read_if_there(&candidate).map_err(failed)? else {
+            continue;
+        };
         match unsealed(&text) {
             Ok(table) => return Ok((Some(table), text.len() as u64)),
             Err(reason) => {
@@ -172,7 +194,10 @@ fn read_snapshot<T: DeserializeOwned>(path: &Path) -> Result<(Option<T>, u64), L
     }
     match damage {
         None => Ok((None, 0)),
-        Some(reason) => Err(LoadError::Damaged { path: path.to_owned(), reason }),
+        Some(reason) => Err(LoadError::Damaged {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 
@@ -194,7 +219,9 @@ fn unsealed<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     let (table, seal) = text.split_at(seal_at);
     // A file that Apache wrote has no seal, and is taken as it is.
     if let Some(digits) = seal.strip_prefix(SEAL) {
-        let wanted = digits.get(..8).and_then(|digits| std::str::from_utf8(digits).ok());
+        let wanted = digits
+            .get(..8)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         if wanted != Some(&format!("{:08x}", crc32fast::hash(table))) {
             return Err("its checksum is wrong".into());
         }
@@ -265,7 +292,11 @@ mod tests {
             let (file, _, changes) = load(folder.path()).unwrap();
             assert_eq!(changes, [10, 11, 12][..cut / 12], "cut at {cut}");
             file.append(&[13], Durability::Written).unwrap();
-            assert_eq!(load(folder.path()).unwrap().2.last(), Some(&13), "appends go behind");
+            assert_eq!(
+                load(folder.path()).unwrap().2.last(),
+                Some(&13),
+                "appends go behind"
+            );
         }
     }
 
@@ -283,7 +314,10 @@ mod tests {
             fs::write(&path, &flipped).unwrap();
             let (_, snapshot, _) = load(folder.path()).unwrap();
             // A flip in the name of the seal leaves a file like Apache's: readable, and right.
-            assert!(snapshot == Some(table(1)) || snapshot == Some(table(2)), "bit {at}: {snapshot:?}");
+            assert!(
+                snapshot == Some(table(1)) || snapshot == Some(table(2)),
+                "bit {at}: {snapshot:?}"
+            );
         }
     }
 
@@ -296,7 +330,10 @@ mod tests {
         for name in ["table.json", "table.json.bak"] {
             fs::write(folder.path().join("config").join(name), b"{").unwrap();
         }
-        assert!(matches!(load(folder.path()), Err(LoadError::Damaged { .. })));
+        assert!(matches!(
+            load(folder.path()),
+            Err(LoadError::Damaged { .. })
+        ));
     }
 
     #[test]
@@ -304,6 +341,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("config")).unwrap();
         fs::write(folder.path().join("config/table.json"), b"{\n\t0:7\n}").unwrap();
-        assert_eq!(load(folder.path()).unwrap().1, Some(Table::from([("0".into(), 7)])));
+        assert_eq!(
+            load(folder.path()).unwrap().1,
+            Some(Table::from([("0".into(), 7)]))
+        );
     }
 }

@@ -34,6 +34,7 @@ mod segment;
 mod staging;
 mod store;
 mod write;
+mod pending;
 
 pub use append::{AppendError, Appended};
 pub use config::{Config, Retention};

@@ -129,8 +129,8 @@ impl Hours {
     }
 
     #[must_use]
-    pub fn contains(&self, hour: u8) -> bool {
-        self.0.contains(&hour)
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -163,10 +163,9 @@ impl Ratio {
         Self { hundredths }
     }
 
-    /// Is `part` of `whole` above it?
     #[must_use]
-    pub fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
-        u128::from(part) * 100 > u128::from(whole) * u128::from(self.hundredths)
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.hundredths) / 100.0
     }
 }
 

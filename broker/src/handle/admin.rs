@@ -15,24 +15,35 @@ use crate::refusal::Refusal;
 
 pub(super) fn config(broker: &Broker) -> Reply {
     let text = broker.config().to_properties_text();
-    let version = String::from_utf8_lossy(&proto::json::write(&broker.state.topics.version())).into_owned();
-    Reply::ok().with(ConfigVersion { version: version.into() }).body(text.into())
+    let version =
+        String::from_utf8_lossy(&proto::json::write(&broker.state.topics.version())).into_owned();
+    Reply::ok()
+        .with(ConfigVersion {
+            version: version.into(),
+        })
+        .body(text.into())
 }
 
 pub(super) fn update_config(broker: &Broker, text: &Bytes) -> Result<Reply, Refusal> {
     let illegal = |text: String| Refusal::new(ResponseCode::INVALID_PARAMETER, text);
     let text = str::from_utf8(text).map_err(|_| illegal("the settings are not text".into()))?;
-    let entries = conf_file::parse(text, "the request").map_err(|error| illegal(error.to_string()))?;
+    let entries =
+        conf_file::parse(text, "the request").map_err(|error| illegal(error.to_string()))?;
     // compat: AdminBrokerProcessor#updateBrokerConfig words this refusal.
-    if entries.iter().any(|e| ["brokerConfigPath", "configBlackList", "rocketmqHome"].contains(&&*e.key)) {
+    if entries
+        .iter()
+        .any(|e| ["brokerConfigPath", "configBlackList", "rocketmqHome"].contains(&&*e.key))
+    {
         let text = "Can not update config in black list.";
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
     broker.change_config(|config| {
         for entry in &entries {
-            config.set(&entry.key, &entry.value).map_err(|error| illegal(error.to_string()))?;
+            config
+                .set(&entry.key, &entry.value)
+                .map_err(|error| illegal(error.to_string()))?;
         }
-        Ok(())
+        Ok::<(), Refusal>(())
     })?;
     for entry in &entries {
         tracing::info!(key = %entry.key, value = %entry.value, "setting changed by request");
@@ -48,12 +59,18 @@ pub(super) fn runtime(broker: &Broker) -> Reply {
     store_figures(broker, &mut put);
     traffic_figures(broker, &mut put);
     put("brokerVersion", proto::remoting::VERSION.to_string());
-    put("brokerVersionDesc", format!("gantry-{}", env!("CARGO_PKG_VERSION")));
+    put(
+        "brokerVersionDesc",
+        format!("gantry-{}", env!("CARGO_PKG_VERSION")),
+    );
     put("brokerActive", "true".into());
     let up_ms = (clock::now_ms() - broker.signature.started_ms).max(0);
     let (seconds, minutes) = (up_ms / 1000 % 60, up_ms / 60_000 % 60);
     let (hours, days) = (up_ms / 3_600_000 % 24, up_ms / 86_400_000);
-    put("runtime", format!("[ {days} days, {hours} hours, {minutes} minutes, {seconds} seconds ]"));
+    put(
+        "runtime",
+        format!("[ {days} days, {hours} hours, {minutes} minutes, {seconds} seconds ]"),
+    );
     put("bootTimestamp", broker.signature.started_ms.to_string());
     put("startAcceptSendRequestTimeStamp", "0".into());
     for pool in ["send", "pull", "query"] {
@@ -69,18 +86,37 @@ fn store_figures(broker: &Broker, put: &mut impl FnMut(&str, String)) {
     let store = &broker.store;
     put("commitLogMinOffset", store.log_start().0.to_string());
     put("commitLogMaxOffset", store.appended_to().0.to_string());
-    put("remainHowManyDataToFlush", format!("{} B", store.appended_to().0 - store.durable_to().0));
+    put(
+        "remainHowManyDataToFlush",
+        format!("{} B", store.appended_to().0 - store.durable_to().0),
+    );
     put("remainHowManyDataToCommit", "0 B".into());
-    put("dispatchBehindBytes", store.appended_to().0.saturating_sub(store.dispatched_to().0).to_string());
+    put(
+        "dispatchBehindBytes",
+        store
+            .appended_to()
+            .0
+            .saturating_sub(store.dispatched_to().0)
+            .to_string(),
+    );
     put("dispatchMaxBuffer", "0".into());
-    put("earliestMessageTimeStamp", store.earliest_time().unwrap_or(-1).to_string());
+    put(
+        "earliestMessageTimeStamp",
+        store.earliest_time().unwrap_or(-1).to_string(),
+    );
     let disk = store.disk_use();
     let config = broker.config();
     put("commitLogDiskRatio", disk.used_ratio.to_string());
-    put(&format!("commitLogDiskRatio_{}", config.files.log), disk.used_ratio.to_string());
+    put(
+        &format!("commitLogDiskRatio_{}", config.files.log),
+        disk.used_ratio.to_string(),
+    );
     put("consumeQueueDiskRatio", disk.used_ratio.to_string());
     let (total, free) = (size(disk.total_bytes), size(disk.free_bytes));
-    put("commitLogDirCapacity", format!("Total : {total}, Free : {free}."));
+    put(
+        "commitLogDirCapacity",
+        format!("Total : {total}, Free : {free}."),
+    );
     put("pageCacheLockTimeMills", "0".into());
     put("remainTransientStoreBufferNumbs", "0".into());
 }
@@ -97,8 +133,14 @@ fn traffic_figures(broker: &Broker, put: &mut impl FnMut(&str, String)) {
     put("getTransferedTps", figures.rates(|c| c.sent));
     put("putMessageTimesTotal", counts.put.to_string());
     put("putMessageSizeTotal", bytes.to_string());
-    put("putMessageFailedTimes", figures.put_failed.load(Relaxed).to_string());
-    put("putMessageAverageSize", bytes.checked_div(counts.put).unwrap_or(0).to_string());
+    put(
+        "putMessageFailedTimes",
+        figures.put_failed.load(Relaxed).to_string(),
+    );
+    put(
+        "putMessageAverageSize",
+        bytes.checked_div(counts.put).unwrap_or(0).to_string(),
+    );
     put("putMessageDistributeTime", "[<=0ms]:0 ".into());
     put("putMessageEntireTimeMax", "0".into());
     put("getMessageEntireTimeMax", "0".into());
@@ -115,7 +157,11 @@ fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
         if value < 1024.0 || unit == "TiB" {
-            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+            return if unit == "B" {
+                format!("{bytes} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1024.0;
     }

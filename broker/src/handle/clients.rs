@@ -20,7 +20,11 @@ use crate::refusal::Refusal;
 /// How long a client may take for what is passed on to it.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn heartbeat(broker: &Arc<Broker>, sender: &Sender, mut beat: Heartbeat) -> Result<Reply, Refusal> {
+pub(super) fn heartbeat(
+    broker: &Arc<Broker>,
+    sender: &Sender,
+    mut beat: Heartbeat,
+) -> Result<Reply, Refusal> {
     // A group that may not exist is left out; the rest of the heartbeat counts.
     let mut retry_topics = Vec::new();
     for data in std::mem::take(&mut beat.consumer_data_set) {
@@ -40,7 +44,10 @@ pub(super) fn heartbeat(broker: &Arc<Broker>, sender: &Sender, mut beat: Heartbe
     broker.add_topics(retry_topics)?;
     let changed = broker.clients.heartbeat(sender, beat, Instant::now());
     broker.tell_consumers(&changed);
-    Ok(Reply::ok().with(HeartbeatTaken { v2_supported: true, subscription_changed: true }))
+    Ok(Reply::ok().with(HeartbeatTaken {
+        v2_supported: true,
+        subscription_changed: true,
+    }))
 }
 
 pub(super) fn unregister(broker: &Broker, peer: &Peer, leaving: &UnregisterClient) -> Reply {
@@ -61,7 +68,9 @@ pub(super) fn consumer_ids(broker: &Broker, group: &ConsumerGroup) -> Result<Rep
         let text = format!("no consumer for this group, {}", group.group);
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, text));
     }
-    Ok(Reply::ok().body(proto::json::write(&ConsumerIds { consumer_id_list: ids })))
+    Ok(Reply::ok().body(proto::json::write(&ConsumerIds {
+        consumer_id_list: ids,
+    })))
 }
 
 pub(super) fn lock(broker: &Broker, wanted: QueueLocks) -> Reply {

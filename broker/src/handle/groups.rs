@@ -33,7 +33,10 @@ pub(super) fn config(broker: &Broker, group: &GroupOf) -> Result<Reply, Refusal>
         Some(config) => Ok(Reply::ok().body(proto::json::write(&*config))),
         None => {
             let text = format!("subscription group {} not exist", group.group);
-            Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, text))
+            Err(Refusal::new(
+                ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+                text,
+            ))
         }
     }
 }
@@ -46,8 +49,17 @@ fn topics_of(broker: &Broker, group: &str) -> BTreeSet<String> {
 }
 
 pub(super) fn topics(broker: &Broker, group: &GroupOf) -> Reply {
-    let topic_list = broker.state.offsets.topics_of(&group.group).iter().map(ToString::to_string).collect();
-    Reply::ok().body(proto::json::write(&TopicNames { topic_list, broker_addr: None }))
+    let topic_list = broker
+        .state
+        .offsets
+        .topics_of(&group.group)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Reply::ok().body(proto::json::write(&TopicNames {
+        topic_list,
+        broker_addr: None,
+    }))
 }
 
 pub(super) fn progress(broker: &Broker, of: &ConsumeStatsOf) -> Result<Reply, Refusal> {
@@ -58,13 +70,19 @@ pub(super) fn progress(broker: &Broker, of: &ConsumeStatsOf) -> Result<Reply, Re
     };
     let mut rows = Vec::new();
     for topic in topics {
-        let Some(config) = broker.state.topics.find(&topic) else { continue };
+        let Some(config) = broker.state.topics.find(&topic) else {
+            continue;
+        };
         for queue_id in 0..config.read_queue_nums {
             let id = QueueId(queue_id.cast_unsigned());
-            let (_, max) = broker.store.queue_bounds(&topic, id).unwrap_or((0, 0));
+            let max = broker.bounds(&topic, id).max;
             // compat: AdminBrokerProcessor#getConsumeStats shows 0 where nothing is committed.
-            let consumed = broker.state.offsets.find(&of.group, &topic, queue_id).unwrap_or(0);
-            let last = if consumed > 0 { broker.store_time(&topic, id, consumed - 1) } else { 0 };
+            let consumed = broker
+                .state
+                .offsets
+                .find(&of.group, &topic, queue_id)
+                .unwrap_or(0);
+            let last = broker.store_time(&topic, id, consumed - 1);
             let progress = QueueProgress {
                 broker_offset: max,
                 consumer_offset: consumed,
@@ -74,6 +92,9 @@ pub(super) fn progress(broker: &Broker, of: &ConsumeStatsOf) -> Result<Reply, Re
             rows.push((broker.message_queue(&topic, queue_id), progress));
         }
     }
-    let stats = ConsumeStats { consume_tps: 0.0, offset_table: ObjectKeyed(rows) };
+    let stats = ConsumeStats {
+        consume_tps: 0.0,
+        offset_table: ObjectKeyed(rows),
+    };
     Ok(Reply::ok().body(stats.to_body()))
 }

@@ -79,7 +79,11 @@ fn answer(broker: &Arc<Broker>, call: Call) -> Answer {
         Request::QueryMessage(query) => reply!(query::by_key(broker, &query)),
         Request::ViewMessage(view) => reply!(query::by_offset(broker, &view)),
         Request::Heartbeat(beat) => {
-            let sender = crate::clients::Sender { peer, language, version };
+            let sender = crate::clients::Sender {
+                peer,
+                language,
+                version,
+            };
             reply!(clients::heartbeat(broker, &sender, beat))
         }
         Request::UnregisterClient(leaving) => clients::unregister(broker, &peer, &leaving).into(),

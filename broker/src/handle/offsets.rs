@@ -7,18 +7,27 @@ use proto::remoting::pull::{
 use proto::remoting::{Reply, ResponseCode};
 use store::Boundary;
 
-use crate::broker::Broker;
+use crate::broker::{Bounds, Broker};
 use crate::refusal::Refusal;
 
 /// # Errors
 /// A negative number is no queue.
 pub(super) fn queue_id(wire: i32) -> Result<QueueId, Refusal> {
-    let illegal = |_| Refusal::new(ResponseCode::INVALID_PARAMETER, format!("queueId[{wire}] is illegal"));
+    let illegal = |_| {
+        Refusal::new(
+            ResponseCode::INVALID_PARAMETER,
+            format!("queueId[{wire}] is illegal"),
+        )
+    };
     u32::try_from(wire).map(QueueId).map_err(illegal)
 }
 
 pub(super) fn query(broker: &Broker, query: &QueryConsumerOffset) -> Result<Reply, Refusal> {
-    if let Some(offset) = broker.state.offsets.find(&query.group, &query.topic, query.queue_id) {
+    if let Some(offset) = broker
+        .state
+        .offsets
+        .find(&query.group, &query.topic, query.queue_id)
+    {
         return Ok(Reply::ok().with(OffsetIs { offset }));
     }
     let not_found = |text: &'static str| Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, text));
@@ -27,8 +36,8 @@ pub(super) fn query(broker: &Broker, query: &QueryConsumerOffset) -> Result<Repl
     }
     // compat: ConsumerManageProcessor#queryConsumerOffset: a new group starts a queue at 0 when its
     // very first message is still there.
-    let bounds = broker.store.queue_bounds(&query.topic, queue_id(query.queue_id)?);
-    if bounds.is_none_or(|(min, _)| min <= 0) && broker.first_message_is_warm(&query.topic, query.queue_id) {
+    // Apache also asks whether that message is still in memory; here every message is as near.
+    if broker.bounds(&query.topic, queue_id(query.queue_id)?).min == 0 {
         return Ok(Reply::ok().with(OffsetIs { offset: 0 }));
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
@@ -38,41 +47,67 @@ pub(super) fn update(broker: &Broker, update: &UpdateConsumerOffset) -> Result<R
     let (group, topic) = (&update.group, &update.topic);
     if broker.group(group)?.is_none() {
         let text = format!("Group {group} not exist!");
-        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, text));
+        return Err(Refusal::new(
+            ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            text,
+        ));
     }
     if broker.state.topics.find(topic).is_none() {
         let text = format!("Topic {topic} not exist!");
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, text));
     }
-    broker.state.offsets.commit(group, topic, update.queue_id, update.commit_offset)?;
+    broker
+        .state
+        .offsets
+        .commit(group, topic, update.queue_id, update.commit_offset)?;
     Ok(Reply::ok())
 }
 
 pub(super) fn max(broker: &Broker, queue: &QueueOf) -> Result<Reply, Refusal> {
-    let bounds = broker.store.queue_bounds(&queue.topic, queue_id(queue.queue_id)?);
-    Ok(Reply::ok().with(OffsetIs { offset: bounds.map_or(0, |(_, max)| max) }))
+    let bounds = broker.bounds(&queue.topic, queue_id(queue.queue_id)?);
+    Ok(Reply::ok().with(OffsetIs { offset: bounds.max }))
 }
 
 pub(super) fn min(broker: &Broker, queue: &QueueOf) -> Result<Reply, Refusal> {
-    let bounds = broker.store.queue_bounds(&queue.topic, queue_id(queue.queue_id)?);
-    Ok(Reply::ok().with(OffsetIs { offset: bounds.map_or(0, |(min, _)| min) }))
+    let bounds = broker.bounds(&queue.topic, queue_id(queue.queue_id)?);
+    Ok(Reply::ok().with(OffsetIs { offset: bounds.min }))
 }
 
 pub(super) fn search(broker: &Broker, search: &SearchOffset) -> Result<Reply, Refusal> {
-    let upper = search.boundary.as_deref().is_some_and(|b| b.eq_ignore_ascii_case("UPPER"));
-    let boundary = if upper { Boundary::Upper } else { Boundary::Lower };
+    let upper = search
+        .boundary
+        .as_deref()
+        .is_some_and(|b| b.eq_ignore_ascii_case("UPPER"));
+    let boundary = if upper {
+        Boundary::Upper
+    } else {
+        Boundary::Lower
+    };
     let queue = queue_id(search.queue_id)?;
-    let offset = broker.store.offset_by_time(&search.topic, queue, search.timestamp_ms, boundary);
-    Ok(Reply::ok().with(OffsetIs { offset: offset.map_err(|error| unreadable(&error))? }))
+    let offset = broker
+        .store
+        .offset_by_time(&search.topic, queue, search.timestamp_ms, boundary);
+    let offset = offset
+        .map_err(|error| unreadable(&error))?
+        .map_or(0, |offset| offset.0.cast_signed());
+    Ok(Reply::ok().with(OffsetIs { offset }))
 }
 
 pub(super) fn earliest_time(broker: &Broker, queue: &QueueOf) -> Result<Reply, Refusal> {
-    let time = broker.store.earliest_time(&queue.topic, queue_id(queue.queue_id)?);
-    let timestamp_ms = time.map_err(|error| unreadable(&error))?.unwrap_or(-1);
+    let id = queue_id(queue.queue_id)?;
+    let Bounds { min, max } = broker.bounds(&queue.topic, id);
+    let timestamp_ms = if min < max {
+        broker.store_time(&queue.topic, id, min)
+    } else {
+        -1
+    };
     Ok(Reply::ok().with(TimestampIs { timestamp_ms }))
 }
 
 pub(super) fn unreadable(error: &store::ReadError) -> Refusal {
     tracing::error!(%error, "cannot read the store");
-    Refusal::new(ResponseCode::SYSTEM_ERROR, format!("cannot read the store: {error}"))
+    Refusal::new(
+        ResponseCode::SYSTEM_ERROR,
+        format!("cannot read the store: {error}"),
+    )
 }

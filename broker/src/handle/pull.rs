@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use proto::message::QueueOffset;
 use proto::remoting::pull::{COMMIT_OFFSET, Pull, Pulled, SUBSCRIPTION, SUSPEND};
 use proto::remoting::{Reply, Request, ResponseCode};
 use remoting::{Answer, Call};
@@ -18,9 +19,9 @@ use crate::long_poll::ParkedPull;
 use crate::refusal::{FAQ, Refusal};
 
 /// Messages of one answer, whatever the client asks for.
-const MESSAGES_MAX: usize = 1024;
+const MESSAGES_MAX: u32 = 1024;
 /// Bytes of one answer, likewise; one larger message still goes out alone.
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: u32 = 4 << 20;
 /// The longest that a pull may wait.
 const SUSPEND_MAX: Duration = Duration::from_secs(30);
 
@@ -31,7 +32,6 @@ struct First {
 }
 
 pub(super) fn pull(broker: &Arc<Broker>, mut call: Call) -> Answer {
-    let replier = |call: &mut Call| call.hold();
     let Request::Pull(pull) = std::mem::replace(&mut call.request, Request::BrokerRuntime) else {
         return remoting::unsupported(&call.request).into();
     };
@@ -41,7 +41,10 @@ pub(super) fn pull(broker: &Arc<Broker>, mut call: Call) -> Answer {
     };
     if pull.sys_flag & COMMIT_OFFSET != 0 && pull.commit_offset >= 0 {
         // Only now: a pull that waited may carry an offset older than the one stored since.
-        broker.state.offsets.note(&pull.group, &pull.topic, pull.queue_id, pull.commit_offset);
+        broker
+            .state
+            .offsets
+            .note(&pull.group, &pull.topic, pull.queue_id, pull.commit_offset);
     }
     let first = match read(broker, &pull, &filter) {
         Ok(first) => first,
@@ -50,7 +53,12 @@ pub(super) fn pull(broker: &Arc<Broker>, mut call: Call) -> Answer {
     if !first.may_wait || pull.sys_flag & SUSPEND == 0 || call.oneway {
         return first.reply.into();
     }
-    let parked = ParkedPull { until: wait_until(broker, &pull), filter, replier: replier(&mut call), pull };
+    let parked = ParkedPull {
+        until: wait_until(broker, &pull),
+        filter,
+        replier: call.hold(),
+        pull,
+    };
     broker.park(parked, first.reply);
     Answer::Held
 }
@@ -58,7 +66,12 @@ pub(super) fn pull(broker: &Arc<Broker>, mut call: Call) -> Answer {
 fn wait_until(broker: &Broker, pull: &Pull) -> Instant {
     let pulls = &broker.config().pulls;
     let asked = Duration::from_millis(pull.suspend_timeout_ms.max(0).cast_unsigned());
-    Instant::now() + if pulls.long_poll { asked.min(SUSPEND_MAX) } else { pulls.short_poll }
+    Instant::now()
+        + if pulls.long_poll {
+            asked.min(SUSPEND_MAX)
+        } else {
+            pulls.short_poll
+        }
 }
 
 /// Answers a pull that waited. Without `last`, one that finds nothing again goes on waiting.
@@ -77,11 +90,17 @@ fn check(broker: &Broker, pull: &Pull, call: &Call) -> Result<Arc<Filter>, Refus
     let forbidden = |text: String| Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     let group_name = pull.group.as_ref();
     if broker.config().topics.permission & 4 == 0 {
-        return forbidden(format!("the broker[{}] pulling message is forbidden", broker.config().listen.ip1));
+        return forbidden(format!(
+            "the broker[{}] pulling message is forbidden",
+            broker.config().listen.ip1
+        ));
     }
     let Some(group) = broker.group(group_name)? else {
         let text = format!("subscription group [{group_name}] does not exist, {FAQ}");
-        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, text));
+        return Err(Refusal::new(
+            ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+            text,
+        ));
     };
     if !group.consume_enable {
         return forbidden(format!("subscription group no permission, {group_name}"));
@@ -91,7 +110,10 @@ fn check(broker: &Broker, pull: &Pull, call: &Call) -> Result<Arc<Filter>, Refus
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, text));
     };
     if !topic.is_readable() {
-        return forbidden(format!("the topic[{}] pulling message is forbidden", pull.topic));
+        return forbidden(format!(
+            "the topic[{}] pulling message is forbidden",
+            pull.topic
+        ));
     }
     if pull.queue_id < 0 || pull.queue_id >= topic.read_queue_nums {
         let text = format!(
@@ -106,12 +128,16 @@ fn check(broker: &Broker, pull: &Pull, call: &Call) -> Result<Arc<Filter>, Refus
     subscription(broker, pull, group.consume_broadcast_enable)
 }
 
-fn subscription(broker: &Broker, pull: &Pull, broadcast_allowed: bool) -> Result<Arc<Filter>, Refusal> {
+fn subscription(
+    broker: &Broker,
+    pull: &Pull,
+    broadcast_allowed: bool,
+) -> Result<Arc<Filter>, Refusal> {
     let filter = if pull.sys_flag & SUBSCRIPTION != 0 {
         let kind = pull.expression_type.as_deref().unwrap_or_default();
         let is_tags = matches!(kind, "" | "TAG");
         let expression = pull.subscription.as_deref().unwrap_or_default();
-        Arc::new(Filter { is_tags, ..Filter::parse(expression) })
+        Arc::new(Filter::parse(expression, is_tags))
     } else {
         let (group, topic) = (&pull.group, &pull.topic);
         match broker.clients.find(group, topic) {
@@ -123,7 +149,9 @@ fn subscription(broker: &Broker, pull: &Pull, broadcast_allowed: bool) -> Result
                 let text = format!("the consumer's subscription not exist{FAQ}");
                 return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_EXIST, text));
             }
-            Found::Subscribed { broadcast: true, .. } if !broadcast_allowed => {
+            Found::Subscribed {
+                broadcast: true, ..
+            } if !broadcast_allowed => {
                 let text = format!("the consumer group[{group}] can not consume by broadcast way");
                 return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
             }
@@ -143,12 +171,14 @@ fn subscription(broker: &Broker, pull: &Pull, broadcast_allowed: bool) -> Result
 
 fn limits(broker: &Broker, pull: &Pull) -> ReadLimits {
     let pulls = &broker.config().pulls;
-    let wanted = usize::try_from(pull.messages_max).unwrap_or(0).clamp(1, MESSAGES_MAX);
-    let wanted_bytes = pull.bytes_max.and_then(|bytes| usize::try_from(bytes).ok());
-    let bytes = wanted_bytes.filter(|bytes| *bytes > 0).unwrap_or(usize::MAX);
+    let wanted = u32::try_from(pull.messages_max)
+        .unwrap_or(0)
+        .clamp(1, MESSAGES_MAX);
+    let wanted_bytes = pull.bytes_max.and_then(|bytes| u32::try_from(bytes).ok());
+    let bytes = wanted_bytes.filter(|bytes| *bytes > 0).unwrap_or(u32::MAX);
     ReadLimits {
-        max_messages: wanted.min(pulls.memory_count as usize),
-        max_bytes: bytes.min(pulls.memory_bytes as usize).min(BYTES_MAX),
+        max_messages: wanted.min(pulls.memory_count),
+        max_bytes: bytes.min(pulls.memory_bytes).min(BYTES_MAX),
     }
 }
 
@@ -156,40 +186,71 @@ fn read(broker: &Broker, pull: &Pull, filter: &Filter) -> Result<First, Refusal>
     let queue_id = super::offsets::queue_id(pull.queue_id)?;
     let limits = limits(broker, pull);
     let wants = |tags_code: i64| filter.wants(tags_code);
-    let found = broker.store.read(&pull.topic, queue_id, pull.queue_offset, &limits, &wants);
+    // A negative offset is below every minimum: answered as such, never as an error.
+    let from = u64::try_from(pull.queue_offset);
+    let found = broker.store.read(
+        &pull.topic,
+        queue_id,
+        QueueOffset(from.unwrap_or(0)),
+        &limits,
+        &wants,
+    );
     let found = found.map_err(|error| {
         tracing::error!(topic = %pull.topic, queue = pull.queue_id, %error, "cannot read");
-        Refusal::new(ResponseCode::SYSTEM_ERROR, format!("cannot read the message: {error}"))
+        Refusal::new(
+            ResponseCode::SYSTEM_ERROR,
+            format!("cannot read the message: {error}"),
+        )
     })?;
-    let (code, name) = code_of(found.status, pull.queue_offset);
+    let status = if from.is_err() {
+        ReadStatus::OffsetTooSmall
+    } else {
+        found.status
+    };
+    let (code, name) = code_of(status, pull.queue_offset);
     let figures = &broker.figures;
     if code == ResponseCode::SUCCESS {
         figures.pulls_found.fetch_add(1, Relaxed);
-        figures.sent_messages.fetch_add(found.count as u64, Relaxed);
+        figures.sent_messages.fetch_add(found.count.into(), Relaxed);
     } else {
         figures.pulls_missed.fetch_add(1, Relaxed);
     }
     let pulled = Pulled {
         suggested_broker: 0,
-        next_offset: found.next,
-        min_offset: found.min,
-        max_offset: found.max,
+        next_offset: if from.is_err() {
+            found.min.0
+        } else {
+            found.next.0
+        }
+        .cast_signed(),
+        min_offset: found.min.0.cast_signed(),
+        max_offset: found.max.0.cast_signed(),
         topic_sys_flag: Some(0),
         group_sys_flag: Some(0),
     };
     let mut reply = Reply::new(code).with(pulled);
     reply.remark = Some(name.into());
-    reply.body = found.records;
-    Ok(First { reply, may_wait: code == ResponseCode::PULL_NOT_FOUND })
+    if code == ResponseCode::SUCCESS {
+        reply.body = found.records;
+    }
+    Ok(First {
+        reply,
+        may_wait: code == ResponseCode::PULL_NOT_FOUND,
+    })
 }
 
 /// compat: PullMessageProcessor#composeResponseHeader; the remark is the status's name.
 fn code_of(status: ReadStatus, asked: i64) -> (ResponseCode, &'static str) {
-    let moved_unless_zero =
-        if asked == 0 { ResponseCode::PULL_NOT_FOUND } else { ResponseCode::PULL_OFFSET_MOVED };
+    let moved_unless_zero = if asked == 0 {
+        ResponseCode::PULL_NOT_FOUND
+    } else {
+        ResponseCode::PULL_OFFSET_MOVED
+    };
     match status {
         ReadStatus::Found => (ResponseCode::SUCCESS, "FOUND"),
-        ReadStatus::NoMatchedMessage => (ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE"),
+        ReadStatus::NoMatchedMessage => {
+            (ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE")
+        }
         ReadStatus::MessageWasRemoving => {
             (ResponseCode::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING")
         }
@@ -197,7 +258,8 @@ fn code_of(status: ReadStatus, asked: i64) -> (ResponseCode, &'static str) {
         ReadStatus::NoMessageInQueue => (moved_unless_zero, "NO_MESSAGE_IN_QUEUE"),
         ReadStatus::OffsetTooSmall => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
         ReadStatus::OffsetOverflowOne => (ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
-        ReadStatus::OffsetOverflowBadly => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY"),
-        ReadStatus::OffsetFoundNull => (ResponseCode::PULL_NOT_FOUND, "OFFSET_FOUND_NULL"),
+        ReadStatus::OffsetOverflowBadly => {
+            (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY")
+        }
     }
 }

@@ -14,10 +14,18 @@ const MESSAGES_MAX: usize = 64;
 const UNIQUE_MAX: usize = 32;
 
 pub(super) fn by_key(broker: &Broker, query: &QueryMessage) -> Result<Reply, Refusal> {
-    let asked = usize::try_from(query.max).unwrap_or(0).clamp(1, MESSAGES_MAX);
-    let max = if query.unique_key == Some(true) { UNIQUE_MAX } else { asked };
+    let asked = usize::try_from(query.max)
+        .unwrap_or(0)
+        .clamp(1, MESSAGES_MAX);
+    let max = if query.unique_key == Some(true) {
+        UNIQUE_MAX
+    } else {
+        asked
+    };
     let time = query.begin_ms..=query.end_ms;
-    let found = broker.store.query_by_key(&query.topic, &query.key, max, time);
+    let found = broker
+        .store
+        .query_by_key(&query.topic, &query.key, max, time);
     let found = found.map_err(|error| unreadable(&error))?;
     if found.records.is_empty() {
         let text = "can not find message, maybe time range not correct";
@@ -38,6 +46,9 @@ pub(super) fn by_offset(broker: &Broker, view: &ViewMessage) -> Result<Reply, Re
         Refusal::new(ResponseCode::SYSTEM_ERROR, text)
     };
     let offset = u64::try_from(view.offset).map_err(|_| refused())?;
-    let record = broker.store.record_at(LogOffset(offset)).map_err(|_| refused())?;
+    let record = broker
+        .store
+        .record_at(LogOffset(offset))
+        .ok_or_else(refused)?;
     Ok(Reply::ok().body(record))
 }

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proto::Text;
-use proto::message::batch::{BatchError, BatchItem, BatchItems};
-use proto::message::{Draft, OffsetMessageId, QueueId, SysFlag, property, push_property, tags_code};
+use proto::message::{
+    BatchError, BatchItem, BatchItems, Draft, OffsetMessageId, QueueId, SysFlag, property,
+    push_property, tags_code,
+};
 use proto::names;
 use proto::remoting::config::TopicConfig;
 use proto::remoting::send::{Send, Sent};
@@ -20,6 +22,8 @@ use crate::refusal::Refusal;
 
 /// Messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 1024;
+/// compat: SendMessageProcessor#sendBatchMessage refuses longer topics.
+const TOPIC_BYTES_MAX: usize = 127;
 /// What a client may say in its flags: how the body is compressed, and that tags are many.
 const CLIENT_FLAGS: i32 = 0x1 | 0x2 | 0x700;
 
@@ -36,20 +40,31 @@ pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Ans
         append_one(broker, send, queue_id, peer.addr())
     };
     if outcome.is_err() {
-        broker.figures.put_failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        broker
+            .figures
+            .put_failed
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     outcome
 }
 
 /// Everything about a send that can be wrong without looking at the message itself.
-fn check(broker: &Broker, send: &Send, topic: &TopicConfig, peer: &Peer) -> Result<QueueId, Refusal> {
+fn check(
+    broker: &Broker,
+    send: &Send,
+    topic: &TopicConfig,
+    peer: &Peer,
+) -> Result<QueueId, Refusal> {
     let fields = &send.fields;
     if names::is_closed_to_clients(&fields.topic) {
         let text = format!("Sending message to topic[{}] is forbidden.", fields.topic);
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
     if broker.config().topics.permission & 2 == 0 && topic.order {
-        let text = format!("the broker[{}] sending message is forbidden", broker.config().listen.ip1);
+        let text = format!(
+            "the broker[{}] sending message is forbidden",
+            broker.config().listen.ip1
+        );
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
     let queues = topic.read_queue_nums.max(topic.write_queue_nums);
@@ -70,7 +85,9 @@ fn check(broker: &Broker, send: &Send, topic: &TopicConfig, peer: &Peer) -> Resu
     } else {
         fields.queue_id
     };
-    u32::try_from(chosen).map(QueueId).map_err(|_| illegal_message(broker))
+    u32::try_from(chosen)
+        .map(QueueId)
+        .map_err(|_| illegal_message(broker))
 }
 
 fn illegal_message(broker: &Broker) -> Refusal {
@@ -92,12 +109,25 @@ fn create_topic(broker: &Arc<Broker>, send: &Send) -> Result<Arc<TopicConfig>, R
     }
     let wanted = fields.default_topic_queues;
     let new = match fields.topic.strip_prefix(names::RETRY_PREFIX) {
-        Some(group) => broker.state.groups.find(group).map(|_| TopicConfig::new(&fields.topic, 1, 6)),
-        None => crate::topics::from_template(&broker.state.topics, &fields.topic, &fields.default_topic, wanted),
+        Some(group) => broker
+            .state
+            .groups
+            .find(group)
+            .map(|_| TopicConfig::new(&fields.topic, 1, 6)),
+        None => crate::topics::from_template(
+            &broker.state.topics,
+            &fields.topic,
+            &fields.default_topic,
+            wanted,
+        ),
     };
     let new = new.ok_or_else(|| Refusal::no_topic(&fields.topic))?;
     broker.add_topics(vec![new])?;
-    broker.state.topics.find(&fields.topic).ok_or_else(|| Refusal::no_topic(&fields.topic))
+    broker
+        .state
+        .topics
+        .find(&fields.topic)
+        .ok_or_else(|| Refusal::no_topic(&fields.topic))
 }
 
 /// A message whose properties are sorted out.
@@ -134,7 +164,9 @@ fn ready<'a>(
     }
     let mut parts = properties.kept.clone();
     parts.extend([made, broker.signature.properties.as_str()]);
-    let made_id = made.split_once('\u{1}').map_or("", |(_, id)| id.trim_end_matches('\u{2}'));
+    let made_id = made
+        .split_once('\u{1}')
+        .map_or("", |(_, id)| id.trim_end_matches('\u{2}'));
     Ok(Ready {
         body,
         flag,
@@ -145,7 +177,12 @@ fn ready<'a>(
     })
 }
 
-fn draft<'a>(broker: &Broker, send: &'a Send, ready: &'a Ready<'_>, at: (QueueId, SocketAddr)) -> Draft<'a> {
+fn draft<'a>(
+    broker: &Broker,
+    send: &'a Send,
+    ready: &'a Ready<'_>,
+    at: (QueueId, SocketAddr),
+) -> Draft<'a> {
     let fields = &send.fields;
     Draft {
         topic: &fields.topic,
@@ -165,13 +202,21 @@ fn draft<'a>(broker: &Broker, send: &'a Send, ready: &'a Ready<'_>, at: (QueueId
     }
 }
 
-fn append_one(broker: &Broker, send: &Send, queue_id: QueueId, from: SocketAddr) -> Result<Answer, Refusal> {
+fn append_one(
+    broker: &Broker,
+    send: &Send,
+    queue_id: QueueId,
+    from: SocketAddr,
+) -> Result<Answer, Refusal> {
     let properties = ClientProperties::read(send.properties());
     let made = made_key(broker, &properties);
     let ready = ready(broker, (&send.body, send.fields.flag), &properties, &made)?;
     let draft = draft(broker, send, &ready, (queue_id, from));
     let now_ms = runtime::clock::now_ms();
-    let appended = broker.store.append(&draft, now_ms).map_err(|error| refusal(broker, &error))?;
+    let appended = broker
+        .store
+        .append(&draft, now_ms)
+        .map_err(|error| refusal(broker, &error))?;
     broker.figures.put(1, u64::from(appended.size));
     let sent = Sent {
         message_id: message_id(broker, &appended).into(),
@@ -184,13 +229,18 @@ fn append_one(broker: &Broker, send: &Send, queue_id: QueueId, from: SocketAddr)
     Ok(gated(broker, sent, &appended, properties.waits))
 }
 
-fn append_batch(broker: &Broker, send: &Send, queue_id: QueueId, from: SocketAddr) -> Result<Answer, Refusal> {
+fn append_batch(
+    broker: &Broker,
+    send: &Send,
+    queue_id: QueueId,
+    from: SocketAddr,
+) -> Result<Answer, Refusal> {
     let topic = &send.fields.topic;
     if names::is_retry_topic(topic) {
         let text = format!("batch request does not support retry group {topic}");
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text));
     }
-    if topic.len() > names::TOPIC_BYTES_MAX {
+    if topic.len() > TOPIC_BYTES_MAX {
         let text = format!("message topic length too long {}", topic.len());
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text));
     }
@@ -201,22 +251,35 @@ fn append_batch(broker: &Broker, send: &Send, queue_id: QueueId, from: SocketAdd
     if items.is_empty() || items.len() > BATCH_MESSAGES_MAX {
         return Err(illegal_message(broker));
     }
-    let texts = items.iter().map(|item| str::from_utf8(item.properties().as_bytes()));
-    let texts: Vec<_> = texts.collect::<Result<_, _>>().map_err(|_| illegal_message(broker))?;
+    let texts = items
+        .iter()
+        .map(|item| str::from_utf8(item.properties().as_bytes()));
+    let texts: Vec<_> = texts
+        .collect::<Result<_, _>>()
+        .map_err(|_| illegal_message(broker))?;
     let read: Vec<_> = texts.into_iter().map(ClientProperties::read).collect();
-    let made: Vec<_> = read.iter().map(|properties| made_key(broker, properties)).collect();
+    let made: Vec<_> = read
+        .iter()
+        .map(|properties| made_key(broker, properties))
+        .collect();
     let ready: Vec<_> = items
         .iter()
         .zip(read.iter().zip(&made))
         .map(|(item, (properties, made))| ready(broker, (item.body, item.flag), properties, made))
         .collect::<Result<_, _>>()?;
-    let drafts: Vec<_> = ready.iter().map(|r| draft(broker, send, r, (queue_id, from))).collect();
+    let drafts: Vec<_> = ready
+        .iter()
+        .map(|r| draft(broker, send, r, (queue_id, from)))
+        .collect();
     let appended = broker.store.append_batch(&drafts, runtime::clock::now_ms());
     let appended = appended.map_err(|error| refusal(broker, &error))?;
     let (Some(first), Some(last)) = (appended.first(), appended.last()) else {
         return Err(illegal_message(broker));
     };
-    broker.figures.put(appended.len() as u64, appended.iter().map(|a| u64::from(a.size)).sum());
+    broker.figures.put(
+        appended.len() as u64,
+        appended.iter().map(|a| u64::from(a.size)).sum(),
+    );
     let ids: Vec<_> = appended.iter().map(|one| message_id(broker, one)).collect();
     let waits = ClientProperties::read(send.properties()).waits && read.iter().all(|r| r.waits);
     let sent = Sent {
@@ -235,17 +298,26 @@ fn send_queue_id(queue_id: QueueId) -> i32 {
 }
 
 fn message_id(broker: &Broker, appended: &Appended) -> String {
-    OffsetMessageId { host: broker.signature.store_host, offset: appended.log_offset }.to_string()
+    OffsetMessageId {
+        host: broker.signature.store_host,
+        offset: appended.log_offset,
+    }
+    .to_string()
 }
 
 /// `part` as a slice of the text it was found in, if it was.
 fn slice_of(text: Option<&Text>, part: &str) -> Text {
     let inside = |text: &&Text| text.as_bytes().as_ptr_range().contains(&part.as_ptr());
-    text.filter(inside).map_or_else(|| Text::from(part.to_owned()), |text| text.slice_ref(part))
+    text.filter(inside)
+        .map_or_else(|| Text::from(part.to_owned()), |text| text.slice_ref(part))
 }
 
 fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
-    let gate = if waits { &broker.gates.acknowledged } else { &broker.gates.written };
+    let gate = if waits {
+        &broker.gates.acknowledged
+    } else {
+        &broker.gates.written
+    };
     Answer::Gated(Gated {
         gate: gate.clone(),
         at: last.end.0,
@@ -258,7 +330,7 @@ fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
 fn refusal(broker: &Broker, error: &AppendError) -> Refusal {
     match error {
         AppendError::DiskFull => {
-            let used = broker.store.disk_use();
+            let used = broker.store.disk_use().used_ratio;
             Refusal::new(
                 ResponseCode::SERVICE_NOT_AVAILABLE,
                 format!(
@@ -273,13 +345,12 @@ fn refusal(broker: &Broker, error: &AppendError) -> Refusal {
             ResponseCode::SYSTEM_BUSY,
             "[PC_SYNCHRONIZED]broker busy, start flow control for a while",
         ),
-        AppendError::Stopped => {
-            Refusal::new(ResponseCode::SYSTEM_ERROR, "the store has stopped accepting messages")
-        }
+        AppendError::Stopped => Refusal::new(
+            ResponseCode::SYSTEM_ERROR,
+            "the store has stopped accepting messages",
+        ),
         AppendError::TooLarge { .. } | AppendError::Draft(_) => illegal_message(broker),
-        AppendError::Queue(error) => {
-            Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string())
-        }
+        AppendError::Queue(error) => Refusal::new(ResponseCode::MESSAGE_ILLEGAL, error.to_string()),
         AppendError::Io(error) => {
             tracing::error!(%error, "no new log segment");
             let text = "create mapped file failed, server is busy or broken.";

@@ -10,7 +10,7 @@ use proto::remoting::config::{CreateTopic, TopicConfig, TopicOf};
 use proto::remoting::stats::{GroupNames, QueueOffsets, TopicStats};
 use proto::remoting::{Reply, ResponseCode};
 
-use crate::broker::Broker;
+use crate::broker::{Bounds, Broker};
 use crate::refusal::Refusal;
 
 /// Queues that one topic may have.
@@ -20,13 +20,19 @@ pub(super) fn create(broker: &Arc<Broker>, create: &CreateTopic) -> Result<Reply
     check_not_system(broker, &create.topic)?;
     names::check_topic(&create.topic)?;
     let queues = [create.read_queues, create.write_queues];
-    if queues.iter().any(|queues| !(0..=QUEUES_MAX).contains(queues)) {
+    if queues
+        .iter()
+        .any(|queues| !(0..=QUEUES_MAX).contains(queues))
+    {
         let text = format!("a topic has 0 to {QUEUES_MAX} queues");
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
     }
     let old = broker.state.topics.find(&create.topic);
     let mut attributes = old.map(|old| old.attributes.clone()).unwrap_or_default();
-    crate::topics::change_attributes(&mut attributes, create.attributes.as_deref().unwrap_or_default());
+    crate::topics::change_attributes(
+        &mut attributes,
+        create.attributes.as_deref().unwrap_or_default(),
+    );
     let topic = TopicConfig {
         attributes,
         order: create.order,
@@ -53,8 +59,9 @@ pub(super) fn delete(broker: &Arc<Broker>, topic: &TopicOf) -> Result<Reply, Ref
 
 /// compat: AdminBrokerProcessor#updateAndCreateTopic
 fn check_not_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
-    let own = [broker.config().names.cluster.as_str(), broker.config().names.broker.as_str()];
-    if names::is_system_topic(topic) || own.contains(&topic) {
+    let own = &broker.config().names;
+    if names::is_system_topic(topic) || [own.cluster.as_str(), own.broker.as_str()].contains(&topic)
+    {
         let text = format!("The topic[{topic}] is conflict with system topic.");
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
     }
@@ -66,7 +73,12 @@ pub(super) fn all(broker: &Broker) -> Reply {
 }
 
 fn find(broker: &Broker, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
-    let missing = || Refusal::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{topic}] not exist"));
+    let missing = || {
+        Refusal::new(
+            ResponseCode::TOPIC_NOT_EXIST,
+            format!("topic[{topic}] not exist"),
+        )
+    };
     broker.state.topics.find(topic).ok_or_else(missing)
 }
 
@@ -80,18 +92,38 @@ pub(super) fn stats(broker: &Broker, topic: &TopicOf) -> Result<Reply, Refusal> 
     let queues = config.read_queue_nums.max(config.write_queue_nums);
     let rows = (0..queues).map(|queue_id| {
         let id = QueueId(queue_id.cast_unsigned());
-        let (min, max) = broker.store.queue_bounds(&topic.topic, id).unwrap_or((0, 0));
-        let last = if max > min { broker.store_time(&topic.topic, id, max - 1) } else { 0 };
+        let Bounds { min, max } = broker.bounds(&topic.topic, id);
+        let last = broker.store_time(&topic.topic, id, max - 1);
         let queue = broker.message_queue(&topic.topic, queue_id);
-        (queue, QueueOffsets { last_update_timestamp: last, max_offset: max, min_offset: min })
+        (
+            queue,
+            QueueOffsets {
+                last_update_timestamp: last,
+                max_offset: max,
+                min_offset: min,
+            },
+        )
     });
     let offset_table: ObjectKeyed<MessageQueue, _> = ObjectKeyed(rows.collect());
-    Ok(Reply::ok().body(TopicStats { offset_table, topic_put_tps: 0.0 }.to_body()))
+    Ok(Reply::ok().body(
+        TopicStats {
+            offset_table,
+            topic_put_tps: 0.0,
+        }
+        .to_body(),
+    ))
 }
 
 pub(super) fn groups(broker: &Broker, topic: &TopicOf) -> Reply {
     let mut groups = broker.clients.groups_of(&topic.topic);
-    groups.extend(broker.state.offsets.groups_of(&topic.topic).iter().map(ToString::to_string));
+    groups.extend(
+        broker
+            .state
+            .offsets
+            .groups_of(&topic.topic)
+            .iter()
+            .map(ToString::to_string),
+    );
     groups.sort();
     groups.dedup();
     Reply::ok().body(proto::json::write(&GroupNames { group_list: groups }))
