@@ -8,6 +8,7 @@ mod choices;
 mod commands;
 mod exit;
 mod output;
+mod parts;
 mod ports;
 mod process;
 

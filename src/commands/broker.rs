@@ -1,11 +1,16 @@
 //! `gantry broker`: a broker alone, launched as Apache's `mqbroker` is.
 
-use broker::config::Config;
+use broker::{NameServer, config::Config};
 use clap::Args;
 use runtime::conf_file::Entry;
 
 use super::Alone;
-use crate::{choices::check_exposure, exit::Failure, output};
+use crate::{
+    choices::check_exposure,
+    exit::Failure,
+    output, parts,
+    process::{self, Life},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Broker {
@@ -65,7 +70,7 @@ impl Broker {
         }
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
-        Ok(())
+        process::run(async |life| serve(life, config).await)
     }
 
     /// `-n` beats the file, which beats the environment.
@@ -77,6 +82,25 @@ impl Broker {
         entries.extend(self.name_servers.as_deref().map(|value| named(value, "-n")));
         Ok(entries)
     }
+}
+
+async fn serve(life: &mut Life, config: Config) -> Result<(), Failure> {
+    let addresses = config.listen.name_servers.as_slice().to_vec();
+    let names = addresses.iter().cloned().map(NameServer::Addr).collect();
+    let (name, ip) = (config.names.broker.clone(), config.listen.ip1.clone());
+    let running = parts::start_broker(config, names, life).await?;
+    // compat: BrokerStartup prints this line, and scripts wait for it.
+    let mut line = format!(
+        "The broker[{}, {ip}:{}] boot success. serializeType=JSON",
+        name.as_str(),
+        running.addr().port()
+    );
+    if !addresses.is_empty() {
+        line += &format!(" and name server is {}", addresses.join(";"));
+    }
+    output::say(line);
+    life.until_told_to_stop().await;
+    parts::stop_broker(running, life).await
 }
 
 fn is_important(line: &str) -> bool {

@@ -4,7 +4,7 @@ use clap::Args;
 use namesrv::config::Config;
 
 use super::Alone;
-use crate::{choices::check_exposure, exit::Failure, output};
+use crate::{choices::check_exposure, exit::Failure, output, parts, process};
 
 #[derive(Debug, Args)]
 pub(super) struct Namesrv {
@@ -22,6 +22,15 @@ impl Namesrv {
         }
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
-        Ok(())
+        process::run(async |life| {
+            let running = parts::start_namesrv(config, life).await?;
+            // compat: NamesrvStartup prints this line, and scripts wait for it.
+            output::say(format_args!(
+                "The Name Server boot success. serializeType=JSON, address {}",
+                running.addr
+            ));
+            life.until_told_to_stop().await;
+            Ok(())
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! `gantry standalone`: name server, broker and gateway in one process.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, net::IpAddr, path::Path, sync::Arc, time::Instant};
 
-use broker::config::{Config, FlushMode};
+use broker::{
+    NameServer,
+    config::{Config, FlushMode},
+};
 use clap::{ArgMatches, Args};
+use runtime::conf_file::Entry;
 
 use crate::{
     choices::{Choices, Chosen, check_exposure},
     exit::Failure,
-    output,
+    output, parts,
     ports::{self, Ports},
     process::{self, Life},
 };
@@ -66,19 +70,38 @@ async fn serve(
     config: Config,
     begun: Instant,
 ) -> Result<(), Failure> {
-    // WIRING: start namesrv, broker, gateway here.
+    let listen = config.listen.bind;
+    let namesrv = parts::start_namesrv(namesrv_config(chosen, listen)?, life).await?;
+    let names = vec![NameServer::Local(Arc::clone(&namesrv.serve))];
+    let broker = parts::start_broker(config, names, life).await?;
     let ports = Ports {
-        listen: config.listen.bind,
-        namesrv: chosen.namesrv_port,
-        broker: config.listen.port,
-        vip: config.vip_port(),
+        listen,
+        namesrv: namesrv.addr.port(),
+        broker: broker.addr().port(),
+        vip: broker.vip_addr().port(),
         http: chosen.http_port,
         admin: chosen.admin_port,
     };
     ports.write(&chosen.data_dir)?;
-    output::say(banner(&ports, &chosen.data_dir, &config));
+    output::say(banner(&ports, &chosen.data_dir, &broker.config()));
     output::say(format_args!("ready in {} ms", begun.elapsed().as_millis()));
     life.until_told_to_stop().await;
-    life.stopping(async {}).await;
-    ports::remove(&chosen.data_dir)
+    ports::remove(&chosen.data_dir)?;
+    parts::stop_broker(broker, life).await
+}
+
+fn namesrv_config(chosen: &Chosen, listen: IpAddr) -> Result<namesrv::Config, Failure> {
+    let kv_file = chosen
+        .data_dir
+        .join("namesrv/kvConfig.json")
+        .display()
+        .to_string();
+    let entries = [
+        ("bindAddress", listen.to_string()),
+        ("listenPort", chosen.namesrv_port.to_string()),
+        ("kvConfigPath", kv_file),
+    ];
+    let entries = entries.map(|(key, value)| Entry::new(key, &value, "standalone"));
+    let (config, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
+    Ok(config)
 }

@@ -26,6 +26,7 @@ pub mod files;
 mod index;
 mod log;
 mod marks;
+mod pending;
 mod persist;
 mod queue;
 mod read;
@@ -34,7 +35,6 @@ mod segment;
 mod staging;
 mod store;
 mod write;
-mod pending;
 
 pub use append::{AppendError, Appended};
 pub use config::{Config, Retention};
