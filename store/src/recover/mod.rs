@@ -22,8 +22,9 @@ use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
 use crate::checkpoint::Checkpoint;
+use crate::expire::SeenLevel;
 use crate::files::{Access, Disk};
-use crate::index::KeyIndex;
+use crate::index::{KeyIndex, Shape};
 use crate::log::CommitLog;
 use crate::marks::Dispatched;
 use crate::persist::Persisting;
@@ -120,11 +121,19 @@ impl Store {
             was_clean,
             segments,
             queues: Queues::default(),
-            index: KeyIndex::default(),
+            index: KeyIndex::new(
+                Arc::clone(&disk),
+                paths.index.clone(),
+                Shape {
+                    slots: config.index_slots,
+                    entries: config.index_entries,
+                },
+            ),
             opened: Opened {
                 was_clean,
                 ..Opened::default()
             },
+            index_end: 0,
             unsynced: Unsynced::default(),
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
         };
@@ -163,6 +172,9 @@ impl Store {
             staged: Condvar::new(),
             spare_batches: Mutex::default(),
             flushing: Mutex::default(),
+            dispatching: Mutex::default(),
+            disk_level: SeenLevel::default(),
+            age_guard: Mutex::default(),
             persisting: Mutex::new(Persisting { unsynced }),
             appended_to: AtomicU64::new(end),
             durable_to: AtomicU64::new(end),
@@ -191,6 +203,8 @@ struct Recovery<'a> {
     index: KeyIndex,
     opened: Opened,
     unsynced: Unsynced,
+    /// Records below are in the index already.
+    index_end: u64,
     newest_time: i64,
 }
 
@@ -198,7 +212,12 @@ impl Recovery<'_> {
     /// Makes the store good; the end of the log.
     fn run(&mut self) -> Result<u64, OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
-        let good_to = self.load_queues(start)?;
+        let good_to = if self.load_index()? {
+            self.load_queues(start)?
+        } else {
+            None
+        };
+        self.index_end = self.index.end_offset();
         let end = match good_to {
             Some(good_to) => self.scan_from(good_to)?,
             None => None,
@@ -214,11 +233,30 @@ impl Recovery<'_> {
         Ok(end)
     }
 
+    /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
+    fn load_index(&self) -> Result<bool, OpenError> {
+        let load = || {
+            self.index.load()?;
+            match self.checkpoint.known {
+                Some(known) if known.closed && self.was_clean => self.index.reaches(known.index),
+                Some(known) => self.index.roll_back(known.index),
+                None if self.was_clean => Ok(true),
+                None => {
+                    self.index.remove_newer_than(self.checkpoint.times.index)?;
+                    Ok(true)
+                }
+            }
+        };
+        load().map_err(at(&self.config.root))
+    }
+
     /// Makes all queues again from the whole log.
     fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
-        tracing::warn!("consume queues are missing or behind: making them again from the log");
+        tracing::warn!("queues or index are missing or behind: making them again from the log");
         self.opened.queues_rebuilt = true;
         self.forget_queues()?;
+        self.index_end = 0;
+        self.index.forget().map_err(at(&self.config.root))?;
         let end = self.scan_from(start)?;
         Ok(end.expect("a queue that begins anew has no gaps"))
     }
