@@ -229,9 +229,10 @@ impl IndexFile {
                 .to_bytes(),
             );
         }
+        // The last page of slots holds the first entries as they were.
+        page.write(&*self.file)?;
         self.file
             .write_all_at(&bytes, self.shape.entry_at(header.count))?;
-        page.write(&*self.file)?;
         header.count += entries.len() as u32;
         self.file.write_all_at(&header.to_bytes(), 0)?;
         self.header = header;

@@ -51,6 +51,15 @@ struct Files {
     unsynced_from: Option<usize>,
 }
 
+impl Files {
+    fn position(&self) -> IndexPosition {
+        IndexPosition {
+            files: u32::try_from(self.files.len()).unwrap_or(u32::MAX),
+            count: self.files.last().map_or(0, |last| last.header.count),
+        }
+    }
+}
+
 impl KeyIndex {
     pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, shape: Shape) -> Self {
         let (backlog, files) = (Mutex::default(), Mutex::default());
@@ -82,9 +91,8 @@ impl KeyIndex {
 
     /// Whether the files are where the checkpoint says.
     pub(crate) fn reaches(&self, position: IndexPosition) -> io::Result<bool> {
-        let files = self.files.lock();
-        let count = files.files.last().map_or(0, |last| last.header.count);
-        Ok(files.files.len() as u64 >= position.files.into() && count >= position.count)
+        let found = self.position();
+        Ok(found.files >= position.files && found.count >= position.count)
     }
 
     /// Goes back to a position of the checkpoint; `false` when the files do not reach it.
@@ -175,10 +183,12 @@ impl KeyIndex {
         if backlog.is_empty() {
             *backlog = Vec::new();
         }
-        Ok(IndexPosition {
-            files: u32::try_from(files.files.len()).unwrap_or(u32::MAX),
-            count: files.files.last().map_or(0, |last| last.header.count),
-        })
+        Ok(files.position())
+    }
+
+    /// How far the files are.
+    pub(crate) fn position(&self) -> IndexPosition {
+        self.files.lock().position()
     }
 
     fn add_file(&self, files: &mut Files, time: i64) -> io::Result<()> {

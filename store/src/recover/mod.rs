@@ -21,10 +21,10 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Known};
 use crate::expire::SeenLevel;
 use crate::files::{Access, Disk};
-use crate::index::{KeyIndex, Shape};
+use crate::index::{IndexPosition, KeyIndex, Shape};
 use crate::log::CommitLog;
 use crate::marks::Dispatched;
 use crate::persist::Persisting;
@@ -138,6 +138,8 @@ impl Store {
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
         };
         let end = recovery.run()?;
+        let units = recovery.units();
+        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
         let Recovery {
             segments,
             queues,
@@ -147,13 +149,6 @@ impl Store {
             unsynced,
             ..
         } = recovery;
-        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
-
-        let units = queues
-            .all()
-            .iter()
-            .map(|queue| queue.state.lock().end())
-            .sum();
         let log = CommitLog::new(
             Arc::clone(&disk),
             config.commit_log_dir.clone(),
@@ -218,19 +213,51 @@ impl Recovery<'_> {
             None
         };
         self.index_end = self.index.end_offset();
+        let mut vouched = (self.units(), self.index.position());
         let end = match good_to {
             Some(good_to) => self.scan_from(good_to)?,
             None => None,
         };
         let (read_from, end) = match (good_to, end) {
             (Some(good_to), Some(end)) => (good_to, end),
-            _ => (start, self.rebuild(start)?),
+            _ => {
+                vouched = Default::default();
+                (start, self.rebuild(start)?)
+            }
         };
+        self.vouch_for(read_from, vouched.0, vouched.1)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
         self.opened.read_from = LogOffset(read_from);
         self.opened.queues = self.queues.all().len();
         Ok(end)
+    }
+
+    /// The sum of the ends of all queues.
+    fn units(&self) -> u64 {
+        self.queues
+            .all()
+            .iter()
+            .map(|queue| queue.state.lock().end())
+            .sum()
+    }
+
+    /// Writes down what was good before the log was read, in the run of the machine that it is now.
+    fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
+        let boot_id = self.disk.boot_id();
+        let known = Some(Known {
+            good_to,
+            units,
+            boot_id,
+            closed: false,
+            index,
+        });
+        let path = Paths::of(&self.config.root).checkpoint;
+        let checkpoint = Checkpoint {
+            times: self.checkpoint.times,
+            known,
+        };
+        checkpoint.write(self.disk, &path).map_err(at(&path))
     }
 
     /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
