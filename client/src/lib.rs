@@ -31,6 +31,7 @@
 
 mod admin;
 mod ask;
+mod batch;
 mod choose;
 mod config;
 mod links;
@@ -58,6 +59,7 @@ pub use offsets::Boundary;
 pub use proto::Text;
 pub use pull::{Pull, PullStatus, Pulled, TagFilter};
 pub use received::Received;
+pub use remoting::CallError;
 pub use routes::{Queue, RouteError};
 pub use runtime::Tasks;
 pub use send::{Receipt, SendOptions, Stored};

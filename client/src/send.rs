@@ -1,4 +1,4 @@
-//! Sending: one message or a batch, answered or one-way, to a queue in turn or by sharding key.
+//! Sending: answered or one-way, to a queue in turn or by sharding key.
 //!
 //! The retry rule: an attempt that was surely not stored ([`Outcome::NotSent`], or a refusal that
 //! says "not here, not now") is repeated on another broker, or after a pause on the same one. An
@@ -8,18 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::Text;
-use proto::message::{BatchItem, encode_batch_item};
 use proto::remoting::send::{Send, SendFields, Sent};
 use proto::remoting::{Reply, Request, ResponseCode};
 use tokio::time::{Instant, sleep};
 
-use crate::message::{BODY_BYTES_MAX, Message};
+use crate::message::Message;
 use crate::routes::{NEW_TOPIC_QUEUES, Route, RouteBroker, RouteQueue, TEMPLATE_TOPIC};
 use crate::send_error::{Outcome, Remedy, SendError};
 use crate::{Client, Inner, Queue, choose};
 
-/// Messages of one batch.
-const BATCH_MAX: usize = 1024;
 /// Before the first repetition on the same broker; longer each time.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -61,17 +58,17 @@ pub struct Receipt {
 }
 
 /// What goes out, whichever way.
-struct Load {
-    topic: Text,
-    sharding_key: Option<Text>,
-    properties: Text,
-    body: Bytes,
-    batch: bool,
+pub(crate) struct Load {
+    pub(crate) topic: Text,
+    pub(crate) sharding_key: Option<Text>,
+    pub(crate) properties: Text,
+    pub(crate) body: Bytes,
+    pub(crate) batch: bool,
 }
 
 /// One way out: the queue, and the broker that has it.
-struct Way {
-    broker: Text,
+pub(crate) struct Way {
+    pub(crate) broker: Text,
     addr: Text,
     queue: i32,
 }
@@ -104,33 +101,6 @@ impl Client {
             offset_id: sent.message_id,
             stored,
         })
-    }
-
-    /// Sends messages of one topic as one: all are stored, one behind the other in one queue, or
-    /// none. The sharding key of the first counts for all.
-    ///
-    /// # Errors
-    /// As for [`send`](Self::send); also when the messages do not make a batch.
-    pub async fn send_batch(
-        &self,
-        messages: Vec<Message>,
-        options: &SendOptions,
-    ) -> Result<Vec<Receipt>, SendError> {
-        let (ids, load) = self.0.load_batch(&messages)?;
-        let (way, sent, stored) = self.0.deliver(&load, options).await?;
-        let mut offset_ids = sent.message_id.split(',');
-        let receipts = ids
-            .into_iter()
-            .zip(sent.queue_offset..)
-            .map(|(id, offset)| Receipt {
-                id,
-                broker: way.broker.clone(),
-                queue: sent.queue_id,
-                offset,
-                offset_id: offset_ids.next().unwrap_or_default().into(),
-                stored,
-            });
-        Ok(receipts.collect())
     }
 
     /// Sends a message without waiting for anything; it may get lost unnoticed. Returns its id.
@@ -174,50 +144,8 @@ impl Inner {
         Ok((id, load))
     }
 
-    fn load_batch(&self, messages: &[Message]) -> Result<(Vec<Text>, Load), SendError> {
-        let [first, ..] = messages else {
-            return Err(SendError::Illegal("the batch is empty"));
-        };
-        if messages.len() > BATCH_MAX {
-            return Err(SendError::Illegal("the batch has more than 1,024 messages"));
-        }
-        let now_ms = runtime::clock::now_ms();
-        let mut ids = Vec::with_capacity(messages.len());
-        let mut body = Vec::new();
-        for message in messages {
-            if let Some(fault) = message.fault() {
-                return Err(SendError::Illegal(fault));
-            }
-            if message.topic != first.topic {
-                return Err(SendError::Illegal(
-                    "the batch has messages of several topics",
-                ));
-            }
-            let id = self.ids.next(now_ms);
-            let item = BatchItem {
-                flag: 0,
-                body: &message.body,
-                properties: &message.encode_properties(&id),
-            };
-            encode_batch_item(&mut body, &item)
-                .map_err(|_| SendError::Illegal("the properties are too large"))?;
-            if body.len() > BODY_BYTES_MAX {
-                return Err(SendError::Illegal("the batch is larger than 4 MiB"));
-            }
-            ids.push(id.into());
-        }
-        let load = Load {
-            topic: first.topic.clone(),
-            sharding_key: first.sharding_key.clone(),
-            properties: Text::new(),
-            body: body.into(),
-            batch: true,
-        };
-        Ok((ids, load))
-    }
-
     /// Attempts until the broker took it, nothing is left to try, or the time is over.
-    async fn deliver(
+    pub(crate) async fn deliver(
         &self,
         load: &Load,
         options: &SendOptions,
@@ -322,8 +250,8 @@ impl Inner {
             Some(key) => choose::by_key(route, key),
             None => choose::in_turn(route, avoided),
         };
-        let no_queue = || SendError::NoQueue(load.topic.clone());
-        way(route, queue.ok_or_else(no_queue)?).ok_or_else(no_queue)
+        let queue = queue.ok_or_else(|| SendError::NoQueue(load.topic.clone()))?;
+        way(route, queue)
     }
 
     async fn way_to(&self, queue: &Queue) -> Result<Way, SendError> {
@@ -333,7 +261,7 @@ impl Inner {
             .and_then(|broker| broker.master.clone());
         Ok(Way {
             broker: queue.broker.clone(),
-            addr: master.ok_or_else(|| SendError::NoQueue(queue.topic.clone()))?,
+            addr: master.ok_or_else(|| SendError::NoMaster(queue.broker.clone()))?,
             queue: queue.id,
         })
     }
@@ -399,11 +327,13 @@ fn share(until: Instant, more: u32) -> Instant {
     now + until.saturating_duration_since(now) / (more + 1)
 }
 
-fn way(route: &Route, queue: RouteQueue) -> Option<Way> {
-    let broker = route.broker(queue)?;
-    Some(Way {
+fn way(route: &Route, queue: RouteQueue) -> Result<Way, SendError> {
+    let broker = route.broker(queue);
+    let broker = broker.ok_or_else(|| SendError::NoMaster(Text::new()))?;
+    let away = || SendError::NoMaster(broker.name.clone());
+    Ok(Way {
         broker: broker.name.clone(),
-        addr: broker.master.clone()?,
+        addr: broker.master.clone().ok_or_else(away)?,
         queue: queue.id,
     })
 }

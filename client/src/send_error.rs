@@ -27,6 +27,8 @@ pub enum SendError {
     Route(#[from] RouteError),
     #[error("topic {0} has no queue that can be written to")]
     NoQueue(Text),
+    #[error("broker {0}, to which the message belongs, is away")]
+    NoMaster(Text),
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
     #[error("the time was over before the message could be sent")]
@@ -52,6 +54,7 @@ impl SendError {
             Self::Illegal(_)
             | Self::Route(_)
             | Self::NoQueue(_)
+            | Self::NoMaster(_)
             | Self::Unreachable(_)
             | Self::TooLate => Outcome::NotSent,
             Self::Call { cause, .. } => match cause {
