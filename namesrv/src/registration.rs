@@ -212,6 +212,8 @@ fn topics<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, Queues
 mod tests {
     use super::*;
     use flate2::{Compression, write::ZlibEncoder};
+    use proto::remoting::Request;
+    use proto::remoting::frame::Frame;
     use std::io::Write;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
@@ -266,6 +268,40 @@ mod tests {
         let line = r#"orders 8 3 4 SINGLE_TAG {"+a b":"c"}"#;
         let body = packed(&blocks(1, &[VERSION, line, "[]"]));
         assert_eq!(Registration::decode(&body, 0).unwrap(), orders());
+    }
+
+    /// Frames of the Java brokers 5.5.0 and 4.9.8, each with the same two topics in both forms.
+    const CAPTURED: [&[u8]; 4] = [
+        include_bytes!("../../proto/fixtures/remoting/register-broker.json.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker-compressed.json.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker.json.4.9.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker-compressed.json.4.9.bin"),
+    ];
+
+    #[test]
+    fn registrations_of_java_brokers_are_read() {
+        let queues = |perm| Queues {
+            perm,
+            read_queue_nums: 8,
+            write_queue_nums: 8,
+            topic_sys_flag: 0,
+        };
+        let wanted = BTreeMap::from([
+            ("TBW102".to_owned(), queues(7)),
+            ("orders".to_owned(), queues(6)),
+        ]);
+        for bytes in CAPTURED {
+            let frame = Frame::split_off(&mut bytes.into(), 1 << 20);
+            let frame = frame.unwrap().unwrap();
+            let request = Request::decode(&frame.header().unwrap(), &frame);
+            let Ok(Request::RegisterBroker { fields, body }) = request else {
+                panic!("{request:?}");
+            };
+            let crc32 = fields.body_crc32.unwrap();
+            assert_ne!(crc32, 0);
+            let read = Registration::decode(&body, crc32).unwrap();
+            assert_eq!((read.topics, read.version.counter), (wanted.clone(), 7));
+        }
     }
 
     #[test]
