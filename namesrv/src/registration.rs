@@ -328,17 +328,14 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_without_being_unpacked() {
-        let bomb = packed(&vec![0; 64 << 20]);
-        assert_eq!(
-            refusal(&bomb),
-            "the registration unpacks to more than 4194304 bytes"
-        );
-        let small = packed(&vec![0; 100_000]);
-        let told = format!(
-            "the registration unpacks to more than {} bytes",
-            small.len() * 100
-        );
-        assert_eq!(refusal(&small), told);
+        let dense = packed(&vec![0; 1 << 20]);
+        let sparse: Vec<_> = (0_u64..600_000).flat_map(u64::to_be_bytes).collect();
+        let sparse = packed(&sparse);
+        assert!(sparse.len() * 100 > INFLATED_BYTES_MAX);
+        for (bomb, max) in [(&dense, dense.len() * 100), (&sparse, 4 << 20)] {
+            let told = format!("the registration unpacks to more than {max} bytes");
+            assert_eq!(refusal(bomb), told);
+        }
     }
 
     #[test]
