@@ -2,7 +2,7 @@
 //!
 //! With `GANTRY_WRITE_DOCS=1` it writes them instead; `cargo xtask docs` sets that.
 
-use std::{env, fmt::Write, fs, path::Path};
+use std::{env, fs, path::Path};
 
 use runtime::settings::{Absent, Key, Table};
 
@@ -40,45 +40,40 @@ fn role<C>(title: &str, table: &Table<C>, defaults: &mut C) -> String {
     let mut section = format!("\n## {title}\n");
     for group in table.groups {
         let head = "| key | meaning | default | range | live |\n|---|---|---|---|---|\n";
-        write!(section, "\n### {}\n\n{head}", group.title).unwrap();
-        for key in group.keys {
-            row(&mut section, key, defaults);
-        }
+        section += &format!("\n### {}\n\n{head}", group.title);
+        section.extend(group.keys.iter().map(|key| row(key, defaults)));
     }
     section += "\n### Keys of Apache's without effect\n\nA warning, unless a value is given here: \
                 then any other value stops the start.\n\n| key | accepted | reason |\n|---|---|---|\n";
-    for absent in table.absent {
+    section.extend(table.absent.iter().map(|absent| {
         let (value, reason) = match absent {
             Absent::Ignored { reason, .. } => (String::new(), reason),
             Absent::Only { value, reason, .. } => (format!("`{value}`"), reason),
         };
-        writeln!(section, "| `{}` | {value} | {reason} |", absent.key()).unwrap();
-    }
+        format!("| `{}` | {value} | {reason} |\n", absent.key())
+    }));
     section
 }
 
-fn row<C>(section: &mut String, key: &Key<C>, defaults: &mut C) {
+fn row<C>(key: &Key<C>, defaults: &mut C) -> String {
     let default = match key.show(defaults) {
         empty if empty.is_empty() => empty,
         value => format!("`{value}`"),
     };
     let range = key.range.as_ref();
-    let range = range.map_or(String::new(), |range| {
-        format!("{} to {}", range.start(), range.end())
-    });
+    let range = range.map(|range| format!("{} to {}", range.start(), range.end()));
     let live = if key.live { "yes" } else { "" };
-    writeln!(
-        section,
-        "| `{}` | {} | {default} | {range} | {live} |",
+    let range = range.unwrap_or_default();
+    format!(
+        "| `{}` | {} | {default} | {range} | {live} |\n",
         key.name, key.meaning
     )
-    .unwrap();
 }
 
 fn check(name: &str, page: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if env::var_os("GANTRY_WRITE_DOCS").is_some() {
-        fs::write(&path, page).unwrap();
+        fs::write(&path, page).expect("the folder of the manual is there");
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
     assert!(

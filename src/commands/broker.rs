@@ -1,11 +1,16 @@
 //! `gantry broker`: a broker alone, launched as Apache's `mqbroker` is.
 
-use broker::config::Config;
+use broker::{NameServer, Running, config::Config};
 use clap::Args;
 use runtime::conf_file::Entry;
 
 use super::Alone;
-use crate::{choices::check_exposure, exit::Failure, output};
+use crate::{
+    choices::check_exposure,
+    exit::{Exit, Failure},
+    output,
+    process::{self, GRACE},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Broker {
@@ -65,7 +70,15 @@ impl Broker {
         }
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
-        Ok(())
+        process::run(async |life| {
+            let servers = config.listen.name_servers.as_slice().iter();
+            let servers = servers.cloned().map(NameServer::Addr).collect();
+            let running = Running::start(config, servers, &life.tasks).await?;
+            output::say(boot_line(&running));
+            life.until_told_to_stop().await;
+            let stopped = life.stopping(running.stop(GRACE)).await;
+            stopped.map_err(|error| Failure::new(Exit::Failed, error))
+        })
     }
 
     /// `-n` beats the file, which beats the environment.
@@ -77,6 +90,22 @@ impl Broker {
         entries.extend(self.name_servers.as_deref().map(|value| named(value, "-n")));
         Ok(entries)
     }
+}
+
+/// Scripts wait for this line of Apache's.
+fn boot_line(running: &Running) -> String {
+    let config = running.config();
+    let address = format!("{}:{}", config.listen.ip1, running.addr().port());
+    let name_servers = config.listen.name_servers.as_slice().join(";");
+    let told = if name_servers.is_empty() {
+        ""
+    } else {
+        " and name server is "
+    };
+    format!(
+        "The broker[{}, {address}] boot success. serializeType=JSON{told}{name_servers}",
+        config.names.broker
+    )
 }
 
 fn is_important(line: &str) -> bool {

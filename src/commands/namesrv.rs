@@ -1,10 +1,15 @@
 //! `gantry namesrv`: a name server alone, launched as Apache's `mqnamesrv` is.
 
 use clap::Args;
-use namesrv::config::Config;
+use namesrv::{Config, NameServer};
 
 use super::Alone;
-use crate::{choices::check_exposure, exit::Failure, output};
+use crate::{
+    choices::check_exposure,
+    exit::Failure,
+    output,
+    process::{self, GRACE},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Namesrv {
@@ -22,6 +27,19 @@ impl Namesrv {
         }
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
-        Ok(())
+        process::run(async |life| {
+            let running = NameServer::start(config, &life.tasks.child()).await?;
+            // Scripts wait for this line of Apache's.
+            output::say(format_args!(
+                "The Name Server boot success. serializeType=JSON, address {}",
+                running.addr
+            ));
+            life.until_told_to_stop().await;
+            let tasks = life.tasks.clone();
+            if let Err(unfinished) = life.stopping(tasks.close(GRACE)).await {
+                tracing::warn!(%unfinished, "stopped without them");
+            }
+            Ok(())
+        })
     }
 }
