@@ -1,12 +1,23 @@
 //! `gantry standalone`: name server, broker and gateway in one process.
 
-use std::{fs, net::IpAddr, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
 
 use broker::{
     NameServer,
     config::{Config, FlushMode},
 };
 use clap::{ArgMatches, Args};
+use client::Client;
+use gateway::Gateway;
+use proto::Text;
+use remoting::{Unserved, local_link};
 use runtime::conf_file::Entry;
 
 use crate::{
@@ -16,6 +27,9 @@ use crate::{
     ports::{self, Ports},
     process::{self, Life},
 };
+
+/// What the parts see as the address of one another.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Debug, Args)]
 pub(super) struct Standalone {
@@ -74,13 +88,14 @@ async fn serve(
     let namesrv = parts::start_namesrv(namesrv_config(chosen, listen)?, life).await?;
     let names = vec![NameServer::Local(Arc::clone(&namesrv.serve))];
     let broker = parts::start_broker(config, names, life).await?;
+    let gateway = start_gateway(chosen, &namesrv, &broker, life).await?;
     let ports = Ports {
         listen,
         namesrv: namesrv.addr.port(),
         broker: broker.addr().port(),
         vip: broker.vip_addr().port(),
-        http: chosen.http_port,
-        admin: chosen.admin_port,
+        http: gateway.http_addr.port(),
+        admin: gateway.admin_addr.port(),
     };
     ports.write(&chosen.data_dir)?;
     output::say(banner(&ports, &chosen.data_dir, &broker.config()));
@@ -88,6 +103,32 @@ async fn serve(
     life.until_told_to_stop().await;
     ports::remove(&chosen.data_dir)?;
     parts::stop_broker(broker, life).await
+}
+
+/// The gateway's client reaches the name server and the broker of this process without a socket;
+/// it knows them by the addresses that everybody else uses.
+async fn start_gateway(
+    chosen: &Chosen,
+    namesrv: &namesrv::Running,
+    broker: &broker::Running,
+    life: &Life,
+) -> Result<Gateway, Failure> {
+    let link = |serve| local_link(serve, Arc::new(Unserved), LOCAL);
+    let name_server = Text::from(namesrv.addr.to_string());
+    let links = HashMap::from([
+        (name_server.clone(), link(Arc::clone(&namesrv.serve))),
+        (broker.announced_addr(), link(broker.serve())),
+    ]);
+    let client = Client::with_links(client::Config::new([name_server]), links, &life.tasks);
+    let config = broker.config();
+    let gateway = gateway::Config {
+        http: SocketAddr::new(config.listen.bind, chosen.http_port),
+        admin: SocketAddr::from((Ipv4Addr::LOCALHOST, chosen.admin_port)),
+        body_bytes_max: config.topics.message_bytes_max as usize,
+        ..gateway::Config::default()
+    };
+    let started = Gateway::start(gateway, client, &life.tasks).await;
+    started.map_err(|error| Failure::listen(error.listener, error.addr, &error.cause))
 }
 
 fn namesrv_config(chosen: &Chosen, listen: IpAddr) -> Result<namesrv::Config, Failure> {
