@@ -225,6 +225,7 @@ fn unsealed<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
         if wanted != Some(&format!("{:08x}", crc32fast::hash(table))) {
             return Err("its checksum is wrong".into());
         }
+        return proto::json::read(&[table, b"}"].concat()).map_err(|error| error.to_string());
     }
     proto::json::read(text).map_err(|error| error.to_string())
 }

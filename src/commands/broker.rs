@@ -92,7 +92,7 @@ impl Broker {
     }
 }
 
-/// Scripts wait for this line of Apache's.
+/// compat: `BrokerStartup` prints this line, and scripts wait for it.
 fn boot_line(running: &Running) -> String {
     let config = running.config();
     let address = format!("{}:{}", config.listen.ip1, running.addr().port());

@@ -29,7 +29,7 @@ impl Namesrv {
         check_exposure(config.listen.bind, self.alone.insecure)?;
         process::run(async |life| {
             let running = NameServer::start(config, &life.tasks.child()).await?;
-            // Scripts wait for this line of Apache's.
+            // compat: NamesrvStartup prints this line, and scripts wait for it.
             output::say(format_args!(
                 "The Name Server boot success. serializeType=JSON, address {}",
                 running.addr

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, TryLockError},
     iter,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
     time::Instant,
@@ -28,6 +28,9 @@ use crate::{
     ports::{self, Ports},
     process::{self, GRACE, Life},
 };
+
+/// What the parts see as the address of one another.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 #[derive(Debug, Args)]
 pub(super) struct Standalone {
@@ -110,8 +113,8 @@ async fn serve(
     if started.is_ok() && shown.is_ok() {
         life.until_told_to_stop().await;
     }
-    let stopped = life.stopping(stop(broker, &doors, &names)).await;
     ports::remove(&chosen.data_dir)?;
+    let stopped = life.stopping(stop(broker, &doors, &names)).await;
     started?;
     shown?;
     stopped
@@ -161,7 +164,8 @@ fn name_servers(config: &Config, own: &namesrv::Running) -> Vec<NameServer> {
         .collect()
 }
 
-/// The gateway reaches name server and broker through links inside this process.
+/// The gateway's client reaches the name server and the broker of this process without a socket;
+/// it knows them by the addresses that everybody else uses.
 async fn open_doors(
     broker: &broker::Running,
     name_server: &namesrv::Running,
@@ -169,18 +173,18 @@ async fn open_doors(
     life: &Life,
     doors: &Tasks,
 ) -> Result<Gateway, Failure> {
-    let config = broker.config();
-    let names_at: Text = name_server.addr.to_string().into();
-    let broker_at: Text = format!("{}:{}", config.listen.ip1, broker.addr().port()).into();
-    let link = |serve| local_link(serve, Arc::new(Unserved), broker.addr());
+    let link = |serve| local_link(serve, Arc::new(Unserved), LOCAL);
+    let names_at = Text::from(name_server.addr.to_string());
     let links = HashMap::from([
         (names_at.clone(), link(Arc::clone(&name_server.serve))),
-        (broker_at, link(broker.serve())),
+        (broker.announced_addr(), link(broker.serve())),
     ]);
     let client = Client::with_links(client::Config::new([names_at]), links, &life.tasks);
+    let config = broker.config();
     let gateway = gateway::Config {
         http: SocketAddr::new(config.listen.bind, chosen.http_port),
         admin: SocketAddr::from((Ipv4Addr::LOCALHOST, chosen.admin_port)),
+        body_bytes_max: config.topics.message_bytes_max as usize,
         ..gateway::Config::default()
     };
     Ok(Gateway::start(gateway, client, doors).await?)

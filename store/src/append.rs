@@ -10,6 +10,7 @@ use std::sync::Arc;
 use proto::message::{Draft, DraftError, LogOffset, QueueOffset, extend_java_hash, split_keys};
 
 use crate::Store;
+use crate::expire::DiskLevel;
 use crate::queue::{Queue, QueueError};
 use crate::staging::Staging;
 
@@ -152,6 +153,9 @@ impl Store {
     fn make_room(&self, staging: &mut Staging, size: u32) -> Result<(), AppendError> {
         if staging.halt.is_some() {
             return Err(AppendError::Stopped);
+        }
+        if self.disk_level() == DiskLevel::Full {
+            return Err(AppendError::DiskFull);
         }
         let waiting = staging.batch.bytes.len();
         if waiting > 0 && waiting + size as usize > self.config.staging_bytes_max {

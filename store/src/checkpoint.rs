@@ -10,7 +10,9 @@
 //!  80  u64 units: the sum of the ends of all queues at that point
 //!  88  [16] boot id of the machine that wrote this
 //! 104  u64 1 after a clean close
-//! 112  u32 CRC of bytes 0..112
+//! 112  u32 number of index files
+//! 116  u32 number of the next entry in the last one
+//! 120  u32 CRC of bytes 0..120
 //! ```
 //!
 //! All in the first 512 of 4,096 bytes, so one sector has all of it or nothing. When RocketMQ used
@@ -20,11 +22,12 @@ use std::io;
 use std::path::Path;
 
 use crate::files::{Access, Disk};
+use crate::index::IndexPosition;
 
 const PAGE_BYTES: u64 = 4096;
 const SECTOR_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"gantry 1";
-const CRC_AT: usize = 112;
+const CRC_AT: usize = 120;
 
 /// RocketMQ's part: store times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub(crate) struct Known {
     pub(crate) units: u64,
     pub(crate) boot_id: [u8; 16],
     pub(crate) closed: bool,
+    pub(crate) index: IndexPosition,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +90,10 @@ impl Checkpoint {
             units: number(80),
             boot_id,
             closed: number(104) == 1,
+            index: IndexPosition {
+                files: (number(112) >> 32) as u32,
+                count: (number(112) & 0xFFFF_FFFF) as u32,
+            },
         });
         Self { times, known }
     }
@@ -102,6 +110,8 @@ impl Checkpoint {
             put(80, &known.units.to_be_bytes());
             put(88, &known.boot_id);
             put(104, &u64::from(known.closed).to_be_bytes());
+            put(112, &known.index.files.to_be_bytes());
+            put(116, &known.index.count.to_be_bytes());
             let crc = crc32fast::hash(&page[..CRC_AT]);
             page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
         }
@@ -135,6 +145,7 @@ mod tests {
             units: 77,
             boot_id: [9; 16],
             closed: true,
+            index: IndexPosition { files: 3, count: 9 },
         }),
     };
 

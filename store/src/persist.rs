@@ -50,7 +50,7 @@ impl Store {
         self.queue_files
             .write_dirty(&self.queues, &mut persisting.unsynced)
             .map_err(PersistError::Io)?;
-        self.index.write_backlog().map_err(PersistError::Io)?;
+        let index = self.index.write_backlog().map_err(PersistError::Io)?;
         if let Err(error) = self.sync_caches(&mut persisting.unsynced) {
             self.stop();
             return Err(WriteError::Flush(error).into());
@@ -66,6 +66,7 @@ impl Store {
                 units: target.units,
                 boot_id: self.disk.boot_id(),
                 closed,
+                index,
             }),
         };
         checkpoint

@@ -335,7 +335,7 @@ impl Store {
         Ok(read)
     }
 
-    fn unit(&self, queue: &Queue, offset: u64) -> Result<Option<Unit>, ReadError> {
+    pub(crate) fn unit(&self, queue: &Queue, offset: u64) -> Result<Option<Unit>, ReadError> {
         let mut units = [None; CHUNK_UNITS];
         self.units(queue, offset, offset + 1, &mut units)?;
         Ok(units[0])

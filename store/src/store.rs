@@ -8,6 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
+use crate::expire::{AgeGuard, SeenLevel};
 use crate::files::Disk;
 use crate::index::KeyIndex;
 use crate::log::CommitLog;
@@ -32,10 +33,13 @@ pub struct Store {
     pub(crate) staged: Condvar,
     pub(crate) spare_batches: Mutex<Vec<Batch>>,
     pub(crate) flushing: Mutex<()>,
+    pub(crate) dispatching: Mutex<()>,
     pub(crate) persisting: Mutex<Persisting>,
     pub(crate) appended_to: AtomicU64,
     pub(crate) durable_to: AtomicU64,
     pub(crate) dispatched: Mutex<Dispatched>,
+    pub(crate) disk_level: SeenLevel,
+    pub(crate) age_guard: Mutex<AgeGuard>,
     /// Records from here on were written or checked by this process.
     pub(crate) verified_from: u64,
     pub(crate) _lock: Box<dyn std::fmt::Debug + Send + Sync>,

@@ -25,7 +25,7 @@ fn the_file_that_apache_ships_is_honoured_without_a_warning() {
         (config.flush.mode, config.retention.keep_hours),
         (FlushMode::Async, 48)
     );
-    assert!(config.retention.delete_at.contains(4) && !config.retention.delete_at.contains(5));
+    assert_eq!(config.retention.delete_at.as_slice(), [4]);
 }
 
 #[test]
@@ -126,10 +126,8 @@ fn settings_that_contradict_each_other_are_refused_also_at_run_time() {
 }
 
 #[test]
-fn a_ratio_is_exceeded_above_its_hundredths() {
-    let ratio = Ratio::percent(90);
-    assert!(!ratio.is_exceeded_by(90, 100) && ratio.is_exceeded_by(91, 100));
-    assert!(!ratio.is_exceeded_by(0, 0) && ratio.is_exceeded_by(u64::MAX, u64::MAX));
+fn a_ratio_is_its_hundredths() {
+    assert!((Ratio::percent(90).as_f64() - 0.9).abs() < 1e-9);
 }
 
 #[test]

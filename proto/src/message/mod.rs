@@ -17,7 +17,7 @@ pub use batch::{BatchError, BatchItem, BatchItems, encode_batch_item};
 pub use draft::{Draft, DraftError, Placement, seal_crc};
 pub use flags::{BodyCompression, SysFlag, TransactionState};
 pub use hash::{extend_java_hash, java_string_hash, tags_code};
-pub use id::{MessageIdError, OffsetMessageId, UniqueIds, month_start_ms};
+pub use id::{MessageIdError, OffsetMessageId, UniqueIds, month_start_ms, utc_digits};
 pub use properties::{
     NAME_SEPARATOR, PROPERTY_SEPARATOR, Properties, property, push_property, split_keys,
 };

@@ -89,8 +89,9 @@ impl Content {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.bytes);
-        self.unsynced.clear();
+        for change in self.unsynced.drain(..) {
+            change.apply_to(&mut self.durable);
+        }
     }
 
     /// Forgets unsynced changes; `survives` decides for each sector.

@@ -19,7 +19,7 @@ use proto::message::QueueId;
 
 use super::{Queue, Queues, Unit};
 use crate::files::{Access, Disk, File};
-use crate::segment::file_name;
+use crate::segment::{file_name, parse_file_name};
 
 pub(crate) const UNIT_BYTES: usize = 20;
 /// Files that are kept open.
@@ -241,12 +241,36 @@ impl QueueFiles {
         Ok(file)
     }
 
-    /// Closes the open files of a queue, or of a topic when `id` is not given.
-    pub(crate) fn close(&self, topic: &str, id: Option<QueueId>) {
-        let keep = |name: &str, other: QueueId| name != topic || id.is_some_and(|id| id != other);
+    /// Removes the files of a queue that end before unit `first`; `before` was the first till now.
+    pub(crate) fn remove_below(
+        &self,
+        topic: &str,
+        id: QueueId,
+        before: u64,
+        first: u64,
+    ) -> io::Result<()> {
+        let (kept, _) = self.place(first);
+        if self.place(before).0 == kept {
+            return Ok(());
+        }
+        let folder = self.queue_folder(topic, id);
+        for entry in self.disk.list(&folder)? {
+            if parse_file_name(&entry.name).is_some_and(|base| base < kept) {
+                self.disk.remove_file(&folder.join(&entry.name))?;
+            }
+        }
         self.open
             .lock()
             .files
-            .retain(|(name, other, _), _| keep(name, *other));
+            .retain(|(name, other, base), _| &**name != topic || *other != id || *base >= kept);
+        Ok(())
+    }
+
+    /// Closes the open files of a topic.
+    pub(crate) fn close(&self, topic: &str) {
+        self.open
+            .lock()
+            .files
+            .retain(|(name, _, _), _| &**name != topic);
     }
 }

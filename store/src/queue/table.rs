@@ -119,9 +119,7 @@ impl Queues {
     pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Arc<Queue>> {
         let removed = self.topics.write().remove(topic).unwrap_or_default();
         for queue in &removed {
-            let mut state = queue.state.lock();
-            state.deleted = true;
-            state.tail = Vec::new();
+            queue.state.lock().deleted = true;
         }
         removed
     }

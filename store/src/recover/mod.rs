@@ -21,9 +21,10 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Known};
+use crate::expire::SeenLevel;
 use crate::files::{Access, Disk};
-use crate::index::KeyIndex;
+use crate::index::{IndexPosition, KeyIndex, Shape};
 use crate::log::CommitLog;
 use crate::marks::Dispatched;
 use crate::persist::Persisting;
@@ -120,15 +121,25 @@ impl Store {
             was_clean,
             segments,
             queues: Queues::default(),
-            index: KeyIndex::default(),
+            index: KeyIndex::new(
+                Arc::clone(&disk),
+                paths.index.clone(),
+                Shape {
+                    slots: config.index_slots,
+                    entries: config.index_entries,
+                },
+            ),
             opened: Opened {
                 was_clean,
                 ..Opened::default()
             },
+            index_end: 0,
             unsynced: Unsynced::default(),
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
         };
         let end = recovery.run()?;
+        let units = recovery.units();
+        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
         let Recovery {
             segments,
             queues,
@@ -138,13 +149,6 @@ impl Store {
             unsynced,
             ..
         } = recovery;
-        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
-
-        let units = queues
-            .all()
-            .iter()
-            .map(|queue| queue.state.lock().end())
-            .sum();
         let log = CommitLog::new(
             Arc::clone(&disk),
             config.commit_log_dir.clone(),
@@ -163,6 +167,9 @@ impl Store {
             staged: Condvar::new(),
             spare_batches: Mutex::default(),
             flushing: Mutex::default(),
+            dispatching: Mutex::default(),
+            disk_level: SeenLevel::default(),
+            age_guard: Mutex::default(),
             persisting: Mutex::new(Persisting { unsynced }),
             appended_to: AtomicU64::new(end),
             durable_to: AtomicU64::new(end),
@@ -191,6 +198,8 @@ struct Recovery<'a> {
     index: KeyIndex,
     opened: Opened,
     unsynced: Unsynced,
+    /// Records below are in the index already.
+    index_end: u64,
     newest_time: i64,
 }
 
@@ -198,15 +207,25 @@ impl Recovery<'_> {
     /// Makes the store good; the end of the log.
     fn run(&mut self) -> Result<u64, OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
-        let good_to = self.load_queues(start)?;
+        let good_to = if self.load_index()? {
+            self.load_queues(start)?
+        } else {
+            None
+        };
+        self.index_end = self.index.end_offset();
+        let mut vouched = (self.units(), self.index.position());
         let end = match good_to {
             Some(good_to) => self.scan_from(good_to)?,
             None => None,
         };
         let (read_from, end) = match (good_to, end) {
             (Some(good_to), Some(end)) => (good_to, end),
-            _ => (start, self.rebuild(start)?),
+            _ => {
+                vouched = Default::default();
+                (start, self.rebuild(start)?)
+            }
         };
+        self.vouch_for(read_from, vouched.0, vouched.1)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
         self.opened.read_from = LogOffset(read_from);
@@ -214,11 +233,57 @@ impl Recovery<'_> {
         Ok(end)
     }
 
+    /// The sum of the ends of all queues.
+    fn units(&self) -> u64 {
+        self.queues
+            .all()
+            .iter()
+            .map(|queue| queue.state.lock().end())
+            .sum()
+    }
+
+    /// Writes down what was good before the log was read, in the run of the machine that it is now.
+    fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
+        let boot_id = self.disk.boot_id();
+        let known = Some(Known {
+            good_to,
+            units,
+            boot_id,
+            closed: false,
+            index,
+        });
+        let path = Paths::of(&self.config.root).checkpoint;
+        let checkpoint = Checkpoint {
+            times: self.checkpoint.times,
+            known,
+        };
+        checkpoint.write(self.disk, &path).map_err(at(&path))
+    }
+
+    /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
+    fn load_index(&self) -> Result<bool, OpenError> {
+        let load = || {
+            self.index.load()?;
+            match self.checkpoint.known {
+                Some(known) if known.closed && self.was_clean => self.index.reaches(known.index),
+                Some(known) => self.index.roll_back(known.index),
+                None if self.was_clean => Ok(true),
+                None => {
+                    self.index.remove_newer_than(self.checkpoint.times.index)?;
+                    Ok(true)
+                }
+            }
+        };
+        load().map_err(at(&self.config.root))
+    }
+
     /// Makes all queues again from the whole log.
     fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
-        tracing::warn!("consume queues are missing or behind: making them again from the log");
+        tracing::warn!("queues or index are missing or behind: making them again from the log");
         self.opened.queues_rebuilt = true;
         self.forget_queues()?;
+        self.index_end = 0;
+        self.index.forget().map_err(at(&self.config.root))?;
         let end = self.scan_from(start)?;
         Ok(end.expect("a queue that begins anew has no gaps"))
     }

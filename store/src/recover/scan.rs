@@ -94,6 +94,7 @@ impl Recovery<'_> {
         let unique = message.properties.find(property::UNIQUE_KEY);
         let keys = unique.into_iter().chain(split_keys(keys));
         let store_timestamp = message.store_timestamp;
+        let keys = keys.filter(|_| log_offset >= self.index_end);
         for &hash in KeyHashes::of(queue.topic_hash, keys).as_slice() {
             self.index.backlog().push(KeyEntry {
                 hash,
@@ -121,8 +122,7 @@ impl Recovery<'_> {
         }
         if offset != end {
             // The topic was deleted and made again, or the log before was deleted.
-            self.queue_files
-                .close(message.topic, Some(message.queue_id));
+            self.queue_files.close(message.topic);
             let folder = self
                 .queue_files
                 .queue_folder(message.topic, message.queue_id);
@@ -171,7 +171,8 @@ impl Recovery<'_> {
         self.queue_files
             .write_dirty(&self.queues, &mut self.unsynced)
             .map_err(at(self.queue_files.folder()))?;
-        self.index.write_backlog().map_err(at(&self.config.root))
+        self.index.write_backlog().map_err(at(&self.config.root))?;
+        Ok(())
     }
 
     /// Decides what the bad record at `position` means, and cuts if it is the end.

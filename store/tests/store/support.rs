@@ -1,7 +1,6 @@
 //! Words for store tests: a disk in memory, a small store on it, messages that say who they are.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +71,7 @@ pub(crate) fn settle(store: &Store) {
         store.flush_once().expect("flushes");
         store.dispatch(batch, &mut |_| {});
     }
+    store.flush_once().expect("flushes");
 }
 
 pub(crate) fn read(store: &Store, topic: &str, queue_id: u32, from: u64) -> Read {
@@ -101,10 +101,6 @@ pub(crate) fn bodies(store: &Store, topic: &str, queue_id: u32, from: u64) -> Ve
 
 pub(crate) fn text(message: &StoredMessage<'_>) -> String {
     String::from_utf8(message.body.to_vec()).expect("text")
-}
-
-pub(crate) fn segment(base: u64) -> PathBuf {
-    PathBuf::from(format!("/store/commitlog/{base:020}"))
 }
 
 pub(crate) fn disk() -> MemoryDisk {
