@@ -40,7 +40,7 @@ pub struct Call {
 pub(crate) enum ReplyTo {
     Nobody,
     Wire { opaque: i32, how: Serialization },
-    Local(Option<oneshot::Sender<Reply>>),
+    Local(oneshot::Sender<Answer>),
 }
 
 impl Call {
@@ -62,6 +62,12 @@ pub enum Answer {
     Gated(Gated),
     /// By the [`Replier`] that was taken with [`Call::hold`].
     Held,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Now(reply)
+    }
 }
 
 /// A reply that becomes true when `gate` reaches `at`.
@@ -108,13 +114,18 @@ impl Replier {
         &self.peer
     }
 
-    pub fn send(mut self, reply: Reply) {
+    /// Gives the answer; one that is gated goes out when its gate opens.
+    pub fn send(mut self, answer: impl Into<Answer>) {
         match std::mem::replace(&mut self.reply_to, ReplyTo::Nobody) {
-            ReplyTo::Nobody | ReplyTo::Local(None) => {}
+            ReplyTo::Nobody => {}
             // A caller that gave up has dropped its end.
-            ReplyTo::Local(Some(caller)) => drop(caller.send(reply)),
+            ReplyTo::Local(caller) => drop(caller.send(answer.into())),
             ReplyTo::Wire { opaque, how } => {
-                self.peer.push(Outgoing::Reply { opaque, how, reply });
+                self.peer.push(Outgoing::Answer {
+                    opaque,
+                    how,
+                    answer: answer.into(),
+                });
             }
         }
     }

@@ -45,7 +45,10 @@ enum Broken {
 }
 
 /// What the task waited for and got.
-#[expect(clippy::large_enum_variant, reason = "lives on the stack, one at a time")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack, one at a time"
+)]
 enum Event {
     Read(usize),
     Readable,
@@ -85,6 +88,8 @@ struct Pace {
     first_byte: Instant,
     moved: Instant,
     wrote: Instant,
+    /// Since when the peer takes nothing of what is due to it.
+    stuck: Option<Instant>,
     framed: bool,
     ticking: bool,
 }
@@ -106,6 +111,7 @@ impl Connection {
             first_byte: now,
             moved: now,
             wrote: now,
+            stuck: None,
             framed: false,
             ticking: false,
         };
@@ -141,6 +147,8 @@ impl Connection {
             }
             Err(broken) => {
                 tracing::warn!(peer = %self.peer.addr(), reason = %broken, "closing connection");
+                // The answers to what came before it, as far as the socket takes them.
+                drop(self.unsent.write_to(&output));
             }
         }
         drop(departure);
@@ -157,12 +165,12 @@ impl Connection {
         loop {
             self.answer_frames()?;
             self.release_gated();
-            while let Ok(outgoing) = self.outbox.try_recv() {
+            while self.has_space()
+                && let Ok(outgoing) = self.outbox.try_recv()
+            {
                 self.take(outgoing);
             }
-            if !self.unsent.is_empty() && self.unsent.write_to(output)? > 0 {
-                self.pace.wrote = Instant::now();
-            }
+            self.write(output)?;
             // What was written made room for frames that had to wait.
             if self.has_room() && self.has_frame() {
                 continue;
@@ -199,6 +207,7 @@ impl Connection {
         timer: Pin<&mut Sleep>,
     ) -> io::Result<Event> {
         let may_read = !self.stopping && self.has_room();
+        let may_take = self.has_space();
         let gate = self
             .gated
             .front()
@@ -222,7 +231,7 @@ impl Connection {
             event = read, if may_read => event,
             _ = async { match gate { Some(gate) => gate.await.is_ok(), None => false } },
                 if !self.gated.is_empty() => Ok(Event::Gate),
-            Some(outgoing) = outbox.recv() => Ok(Event::Asked(outgoing)),
+            Some(outgoing) = outbox.recv(), if may_take => Ok(Event::Asked(outgoing)),
             ready = output.writable(), if !self.unsent.is_empty() => ready.map(|()| Event::Writable),
             () = timer => Ok(Event::Tick),
             () = peer.closed() => Ok(Event::Closed),
@@ -231,8 +240,28 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.gated.len() + self.held < self.limits.in_flight
-            && self.unsent.bytes() < self.limits.unsent_bytes
+        self.gated.len() + self.held < self.limits.in_flight && self.has_space()
+    }
+
+    /// May more be put to what is unsent?
+    fn has_space(&self) -> bool {
+        self.unsent.bytes() < self.limits.unsent_bytes
+    }
+
+    fn write(&mut self, output: &WriteHalf<'_>) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let taken = self.unsent.write_to(output)?;
+        let now = Instant::now();
+        if taken > 0 {
+            self.pace.wrote = now;
+            self.pace.stuck = None;
+        }
+        if !self.unsent.is_empty() {
+            self.pace.stuck.get_or_insert(now);
+        }
+        Ok(())
     }
 
     /// Might `input` hold a whole frame? Only the length is looked at.
@@ -294,8 +323,14 @@ impl Connection {
                 error.to_string(),
             )),
         };
+        if !oneway {
+            self.give(opaque, how, answer);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, opaque: i32, how: Serialization, answer: Answer) {
         match answer {
-            _ if oneway => {}
             Answer::Now(reply) => self.unsent.reply(opaque, how, reply),
             Answer::Gated(gated) => {
                 let until = Instant::now() + gated.within;
@@ -308,7 +343,6 @@ impl Connection {
             }
             Answer::Held => self.held += 1,
         }
-        Ok(())
     }
 
     fn release_gated(&mut self) {
@@ -334,9 +368,13 @@ impl Connection {
 
     fn take(&mut self, outgoing: Outgoing) {
         match outgoing {
-            Outgoing::Reply { opaque, how, reply } => {
+            Outgoing::Answer {
+                opaque,
+                how,
+                answer,
+            } => {
                 self.held -= 1;
-                self.unsent.reply(opaque, how, reply);
+                self.give(opaque, how, answer);
             }
             Outgoing::Request {
                 opaque,
@@ -361,9 +399,8 @@ impl Connection {
     fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Broken> {
         let now = Instant::now();
         let last = self.pace.moved.max(self.pace.wrote);
-        if !self.unsent.is_empty()
-            && now >= self.pace.wrote.max(self.pace.moved) + self.limits.write_stall
-        {
+        let stuck = self.pace.stuck;
+        if stuck.is_some_and(|since| now >= since + self.limits.write_stall) {
             return Err(Broken::Limit("the peer does not take its answers"));
         }
         if !self.pace.framed

@@ -9,6 +9,7 @@ mod answer;
 mod connection;
 mod dial;
 mod in_flight;
+mod limit_keys;
 mod limits;
 mod listen;
 mod local;
@@ -17,6 +18,7 @@ mod peer;
 
 pub use answer::{Answer, Call, Gated, Replier, Serve, Unserved, unsupported};
 pub use dial::dial;
+pub use limit_keys::limit_keys;
 pub use limits::Limits;
 pub use listen::Listener;
 pub use local::local_link;

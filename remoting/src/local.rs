@@ -47,10 +47,15 @@ pub fn local_link(server: Arc<dyn Serve>, client: Arc<dyn Serve>, addr: SocketAd
 
 impl LocalEnd {
     pub(crate) async fn call(&self, request: Request) -> Result<Reply, CallError> {
-        let (sender, reply) = oneshot::channel();
-        match self.hand_over(request, false, ReplyTo::Local(Some(sender))) {
+        let (sender, held) = oneshot::channel();
+        let answer = match self.hand_over(request, false, ReplyTo::Local(sender)) {
+            Answer::Held => held.await.map_err(|_| CallError::Closed)?,
+            answer => answer,
+        };
+        match answer {
             Answer::Now(reply) => Ok(reply),
-            Answer::Held => reply.await.map_err(|_| CallError::Closed),
+            // An answer that was held cannot be held again.
+            Answer::Held => Err(CallError::Closed),
             Answer::Gated(gated) => {
                 let reached = gated.gate.wait(gated.at);
                 Ok(match tokio::time::timeout(gated.within, reached).await {

@@ -11,6 +11,8 @@ use proto::remoting::header::{Envelope, Serialization};
 use proto::remoting::{Reply, Request};
 use tokio::net::tcp::WriteHalf;
 
+use crate::answer::Answer;
+
 /// Bodies up to this size are copied behind their header: cheaper than a slice of their own.
 const COPIED_BODY_BYTES: usize = 2048;
 /// Slices handed to one `writev`.
@@ -21,10 +23,11 @@ const KEPT_BYTES: usize = 64 << 10;
 /// Something that another task asks a connection to send.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    Reply {
+    /// To a request that was held.
+    Answer {
         opaque: i32,
         how: Serialization,
-        reply: Reply,
+        answer: Answer,
     },
     Request {
         opaque: i32,

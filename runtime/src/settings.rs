@@ -5,7 +5,7 @@
 //! knows. Leaves to the crates: the structs, the rows, and what follows from several keys together.
 //! Invariant: a failed read changes nothing.
 
-use std::{fmt::Write, ops::RangeInclusive};
+use std::{fmt::Write, net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use crate::conf_file::{Entry, Origin};
 
@@ -14,10 +14,8 @@ use crate::conf_file::{Entry, Origin};
 pub struct Key<C: 'static> {
     /// As in `broker.conf`.
     pub name: &'static str,
-    /// One sentence for the manual.
+    /// For the manual: what it does, its unit last.
     pub meaning: &'static str,
-    /// `""` for a plain text, count or switch.
-    pub unit: &'static str,
     /// Limits of a number.
     pub range: Option<RangeInclusive<u64>>,
     /// May it be changed while the process runs?
@@ -26,18 +24,34 @@ pub struct Key<C: 'static> {
     pub at: fn(&mut C) -> &mut dyn Setting,
 }
 
-/// A key of Apache's that is not honoured here, and why.
+/// Keys that stand together in the manual.
 #[derive(Debug)]
-pub struct Unsupported {
-    pub name: &'static str,
-    pub reason: &'static str,
+pub struct Group<C: 'static> {
+    pub title: &'static str,
+    pub keys: &'static [Key<C>],
+}
+
+/// A key of Apache's for something that does not exist here.
+#[derive(Debug)]
+pub enum Absent {
+    /// Named in a warning; what was asked for is not needed or only slower.
+    Ignored {
+        key: &'static str,
+        reason: &'static str,
+    },
+    /// Any other value asks for something that must not be left out silently.
+    Only {
+        key: &'static str,
+        value: &'static str,
+        reason: &'static str,
+    },
 }
 
 /// All that one configuration understands.
 #[derive(Debug)]
 pub struct Table<C: 'static> {
-    pub keys: &'static [Key<C>],
-    pub unsupported: &'static [Unsupported],
+    pub groups: &'static [Group<C>],
+    pub absent: &'static [Absent],
 }
 
 /// A type that a setting may have.
@@ -60,8 +74,8 @@ pub trait Setting {
 /// A key that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    #[error("{origin}: {key} is not supported: {reason}")]
-    Unsupported {
+    #[error("{origin}: {key} has no effect: {reason}")]
+    Ignored {
         key: &'static str,
         reason: &'static str,
         origin: Origin,
@@ -89,9 +103,42 @@ pub enum SetError {
     Fixed { key: &'static str },
     #[error("{key}: expected {expected}")]
     Bad { key: &'static str, expected: String },
+    /// Each value may be had, but not both.
+    #[error("{why}")]
+    Contradiction { why: String },
 }
 
 impl<C: 'static> Key<C> {
+    /// A key that is fixed while the process runs and may have any value of its type.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        at: fn(&mut C) -> &mut dyn Setting,
+        meaning: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            meaning,
+            range: None,
+            live: false,
+            at,
+        }
+    }
+
+    /// Limits a number.
+    #[must_use]
+    pub const fn range(mut self, least: u64, most: u64) -> Self {
+        self.range = Some(RangeInclusive::new(least, most));
+        self
+    }
+
+    /// May be changed while the process runs.
+    #[must_use]
+    pub const fn live(mut self) -> Self {
+        self.live = true;
+        self
+    }
+
     /// The value that the key has in `config`, as text.
     #[must_use]
     pub fn show(&self, config: &mut C) -> String {
@@ -121,25 +168,37 @@ impl<C: 'static> Table<C> {
     pub fn read(&self, config: &mut C, entries: &[Entry]) -> Result<Vec<Warning>, BadValue> {
         let mut warnings = Vec::new();
         for Entry { key, value, origin } in entries {
+            let bad = |expected| BadValue {
+                origin: origin.clone(),
+                key: key.clone(),
+                value: value.clone(),
+                expected,
+            };
             if let Some(row) = self.find(key) {
-                row.read(config, value).map_err(|expected| BadValue {
-                    origin: origin.clone(),
+                row.read(config, value).map_err(bad)?;
+                continue;
+            }
+            match self.absent.iter().find(|absent| absent.key() == key) {
+                None => warnings.push(Warning::Unknown {
                     key: key.clone(),
-                    value: value.clone(),
-                    expected,
-                })?;
-            } else if let Some(known) = self.unsupported.iter().find(|known| known.name == key) {
-                let (key, reason, origin) = (known.name, known.reason, origin.clone());
-                warnings.push(Warning::Unsupported {
-                    key,
+                    origin: origin.clone(),
+                }),
+                Some(&Absent::Ignored { key, reason }) => {
+                    warnings.push(Warning::Ignored {
+                        key,
+                        reason,
+                        origin: origin.clone(),
+                    });
+                }
+                Some(Absent::Only {
+                    value: only,
                     reason,
-                    origin,
-                });
-            } else {
-                warnings.push(Warning::Unknown {
-                    key: key.clone(),
-                    origin: origin.clone(),
-                });
+                    ..
+                }) => {
+                    if !value.eq_ignore_ascii_case(only) {
+                        return Err(bad(format!("{only}, because {reason}")));
+                    }
+                }
             }
         }
         Ok(warnings)
@@ -168,7 +227,7 @@ impl<C: 'static> Table<C> {
     /// `key=value` lines, sorted by key.
     #[must_use]
     pub fn to_properties_text(&self, config: &mut C) -> String {
-        let mut rows: Vec<_> = self.keys.iter().collect();
+        let mut rows: Vec<_> = self.keys().collect();
         rows.sort_unstable_by_key(|row| row.name);
         rows.iter().fold(String::new(), |mut text, row| {
             writeln!(text, "{}={}", row.name, row.show(config)).expect("a String takes all");
@@ -177,7 +236,21 @@ impl<C: 'static> Table<C> {
     }
 
     fn find(&self, key: &str) -> Option<&'static Key<C>> {
-        self.keys.iter().find(|row| row.name == key)
+        self.keys().find(|row| row.name == key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'static Key<C>> {
+        self.groups.iter().flat_map(|group| group.keys)
+    }
+}
+
+impl Absent {
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Ignored { key, .. } | Self::Only { key, .. } => key,
+        }
     }
 }
 
@@ -204,6 +277,35 @@ impl Setting for String {
     fn read(&mut self, text: &str) -> Result<(), String> {
         text.clone_into(self);
         Ok(())
+    }
+}
+
+impl Setting for IpAddr {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        *self = text.parse().map_err(|_| "an IP address")?;
+        Ok(())
+    }
+}
+
+/// In whole milliseconds.
+impl Setting for Duration {
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+
+    fn read(&mut self, text: &str) -> Result<(), String> {
+        let mut ms = 0_u64;
+        ms.read(text)?;
+        *self = Self::from_millis(ms);
+        Ok(())
+    }
+
+    fn number(&self) -> Option<u64> {
+        u64::try_from(self.as_millis()).ok()
     }
 }
 
@@ -241,37 +343,28 @@ mod tests {
         eager: bool,
     }
 
+    type Row = Key<Config>;
+
     const TABLE: Table<Config> = Table {
-        keys: &[
-            Key {
-                name: "port",
-                meaning: "Where it listens.",
-                unit: "",
-                range: Some(1..=1000),
-                live: false,
-                at: |c| &mut c.port,
+        groups: &[Group {
+            title: "All",
+            keys: &[
+                Row::new("port", |c| &mut c.port, "Where it listens.").range(1, 1000),
+                Row::new("name", |c| &mut c.name, "What it is called."),
+                Row::new("eager", |c| &mut c.eager, "Whether it hurries.").live(),
+            ],
+        }],
+        absent: &[
+            Absent::Ignored {
+                key: "old",
+                reason: "nobody needs it",
             },
-            Key {
-                name: "name",
-                meaning: "What it is called.",
-                unit: "",
-                range: None,
-                live: false,
-                at: |c| &mut c.name,
-            },
-            Key {
-                name: "eager",
-                meaning: "Whether it hurries.",
-                unit: "",
-                range: None,
-                live: true,
-                at: |c| &mut c.eager,
+            Absent::Only {
+                key: "lock",
+                value: "false",
+                reason: "there is no door",
             },
         ],
-        unsupported: &[Unsupported {
-            name: "old",
-            reason: "nobody needs it",
-        }],
     };
 
     fn read(text: &str) -> Result<(Config, Vec<String>), BadValue> {
@@ -296,11 +389,11 @@ mod tests {
 
     #[test]
     fn keys_without_effect_are_warnings_that_name_them() {
-        let (_, warnings) = read("old=1\nodd=2").unwrap();
+        let (_, warnings) = read("old=1\nodd=2\nlock=False").unwrap();
         assert_eq!(
             warnings,
             [
-                "b.conf:1: old is not supported: nobody needs it",
+                "b.conf:1: old has no effect: nobody needs it",
                 "b.conf:2: odd is not a known key"
             ]
         );
@@ -317,6 +410,10 @@ mod tests {
             (
                 "port=-1",
                 "b.conf:1: port=-1: expected a whole number of at most 65535",
+            ),
+            (
+                "lock=true",
+                "b.conf:1: lock=true: expected false, because there is no door",
             ),
             ("eager=yes", "b.conf:1: eager=yes: expected true or false"),
         ] {

@@ -104,17 +104,41 @@ impl UniqueIds {
 /// The first millisecond (UTC) of the month that `now_ms` lies in.
 #[must_use]
 pub fn month_start_ms(now_ms: i64) -> i64 {
-    const DAY_MS: i64 = 86_400_000;
     let days = now_ms.div_euclid(DAY_MS);
+    let (_, _, day) = civil_date(days);
+    (days - (day - 1)) * DAY_MS
+}
+
+/// A time (UTC) as the 17 digits `yyyyMMddHHmmssSSS`, which index files are named by.
+#[must_use]
+pub fn utc_digits(time_ms: i64) -> String {
+    let (year, month, day) = civil_date(time_ms.div_euclid(DAY_MS));
+    let of_day = time_ms.rem_euclid(DAY_MS);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}{ms:03}")
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Year, month and day of a number of days after 1970-01-01.
+fn civil_date(days: i64) -> (i64, i64, i64) {
     // Days of a calendar whose years begin in March, so that the leap day is the last one.
     let since_march = days + 719_468;
+    let era = since_march.div_euclid(146_097);
     let day_of_era = since_march.rem_euclid(146_097);
     let year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5;
-    (days - day_of_month) * DAY_MS
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
 }
 
 #[cfg(test)]
@@ -168,6 +192,19 @@ mod tests {
         assert_ne!(first, second);
         let ids = UniqueIds::new(Ipv6Addr::LOCALHOST.into(), 1, 2);
         assert_eq!(ids.next(now).len(), 56);
+    }
+
+    #[test]
+    fn times_are_written_as_digits() {
+        for (time, digits) in [
+            (0, "19700101000000000"),
+            (1_763_652_000_123, "20251120152000123"),
+            (1_709_164_799_999, "20240228235959999"),
+            (1_709_164_800_000, "20240229000000000"),
+            (-1, "19691231235959999"),
+        ] {
+            assert_eq!(utc_digits(time), digits);
+        }
     }
 
     #[test]

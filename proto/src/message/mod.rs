@@ -17,13 +17,13 @@ pub use batch::{BatchError, BatchItem, BatchItems, encode_batch_item};
 pub use draft::{Draft, DraftError, Placement, seal_crc};
 pub use flags::{BodyCompression, SysFlag, TransactionState};
 pub use hash::{extend_java_hash, java_string_hash, tags_code};
-pub use id::{MessageIdError, OffsetMessageId, UniqueIds, month_start_ms};
+pub use id::{MessageIdError, OffsetMessageId, UniqueIds, month_start_ms, utc_digits};
 pub use properties::{
     NAME_SEPARATOR, PROPERTY_SEPARATOR, Properties, property, push_property, split_keys,
 };
 pub use stored::{
     BLANK_BYTES, BLANK_MAGIC, CRC_PROPERTY_BYTES, RECORD_BYTES_MIN, RecordError, RecordPrefix,
-    StoredMessage, blank_record, records,
+    StoredMessage, blank_record, records, store_timestamp,
 };
 
 macro_rules! number {

@@ -175,6 +175,13 @@ impl Tasks {
         self.0.cancel.is_cancelled()
     }
 
+    /// Rests a thread (never a task) for a time or until the scope is told to stop; false then.
+    #[must_use]
+    pub fn rest(&self, time: Duration) -> bool {
+        let stopped = async { timeout(time, self.cancelled()).await.is_ok() };
+        !self.0.root.runtime.block_on(stopped)
+    }
+
     /// Tells the scope and those below to stop, without waiting.
     pub fn cancel(&self) {
         self.0.cancel.cancel();

@@ -223,6 +223,20 @@ impl<'a> StoredMessage<'a> {
     }
 }
 
+/// The store time of a record, without taking the rest of it apart.
+#[must_use]
+pub fn store_timestamp(record: &[u8]) -> Option<i64> {
+    let (_, rest) = record.split_at_checked(36)?;
+    let (flag, rest) = rest.split_first_chunk::<4>()?;
+    let born_host_bytes = if SysFlag(i32::from_be_bytes(*flag)).born_host_is_v6() {
+        20
+    } else {
+        8
+    };
+    let (_, rest) = rest.split_at_checked(8 + born_host_bytes)?;
+    Some(i64::from_be_bytes(*rest.first_chunk::<8>()?))
+}
+
 /// The CRC inside the last property, when there is that property; `Some(None)` when it is broken.
 ///
 /// A few wrong bytes must not make the property look absent, so most of its frame is enough.

@@ -209,6 +209,7 @@ proptest! {
         prop_assert_eq!((message.born_host, message.store_host), (draft.born_host, draft.store_host));
         prop_assert_eq!(message.queue_offset, PLACE.queue_offset);
         prop_assert_eq!(message.store_timestamp, PLACE.store_timestamp);
+        prop_assert_eq!(store_timestamp(&bytes), Some(PLACE.store_timestamp));
         prop_assert_eq!(message.reconsume_times, 2);
     }
 
