@@ -21,6 +21,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// After it is ready, it lives for so many milliseconds under load.
 const LIVES_MS: std::ops::Range<u64> = 50..2000;
+/// So much longer than the process the load goes on.
+const OUTLIVES: Duration = Duration::from_millis(100);
 const QUEUES: u32 = 16;
 
 /// `loadtest crash`
@@ -133,7 +135,8 @@ async fn load_and_kill(args: &Crash, house: &mut House, round: &Round<'_>) -> Re
         depth: args.depth,
         rate: None,
         size: args.size,
-        secs: round.life,
+        // The load is still on when the process dies.
+        secs: round.life + OUTLIVES,
         warm: Duration::ZERO,
         ser: Ser::Json,
     };

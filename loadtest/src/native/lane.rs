@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
 use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 
 use super::frame::{Answer, SENDS_MAX, SendFrame};
 use super::load::Shared;
 use super::payload::Payload;
+use super::socket::Socket;
 use crate::failure::Failure;
 use crate::report;
 use crate::verify::{Entry, Place};
@@ -23,8 +23,6 @@ use crate::verify::{Entry, Place};
 const WINDOW: usize = 16_384;
 /// Sequences announced to the log at a time.
 const ANNOUNCED: u64 = 4096;
-const READ_BYTES: usize = 64 << 10;
-const FRAME_BYTES_MAX: usize = 1 << 20;
 const RECONNECT: Duration = Duration::from_millis(20);
 /// How long answers are waited for after the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -34,6 +32,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub(super) struct Lane {
     pub(super) latency: Histogram<u64>,
     pub(super) first_failure: Option<String>,
+    /// Messages of the schedule that were sent, over all connections.
+    scheduled: u64,
 }
 
 /// Sends until the load's time is over.
@@ -46,10 +46,10 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
     let mut lane = Lane {
         latency: report::histogram(),
         first_failure: None,
+        scheduled: 0,
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
     let frame = SendFrame::new(&plan.topic, size, plan.shape.ser.into());
-    let mut scheduled = 0;
     while Instant::now() < shared.until {
         let Ok(stream) = TcpStream::connect(&*broker.addr).await else {
             tokio::time::sleep(RECONNECT).await;
@@ -65,20 +65,15 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
             index,
             broker: u32::try_from(at).unwrap_or(0),
             producer: u32::try_from(producer).unwrap_or(u32::MAX),
-            stream,
+            socket: Socket::new(stream).map_err(Failure::io("connection"))?,
             frame: frame.clone(),
-            input: BytesMut::with_capacity(READ_BYTES),
-            output: Vec::new(),
-            written: 0,
             due: vec![0; WINDOW],
             next: 0,
             announced: 0,
             in_flight: 0,
-            scheduled,
             records: Vec::new(),
         };
         let ended = wire.serve().await;
-        scheduled = wire.scheduled;
         wire.give_up();
         match ended {
             Ok(()) => break,
@@ -118,18 +113,14 @@ struct Wire<'a> {
     index: usize,
     broker: u32,
     producer: u32,
-    stream: TcpStream,
+    socket: Socket,
     frame: SendFrame,
-    input: BytesMut,
-    output: Vec<u8>,
-    written: usize,
     /// By sequence, modulo the window: when it was due, in ns since the beginning + 1; 0: answered.
     due: Vec<u64>,
     next: u64,
+    /// The log knows that sequences below this may be sent.
     announced: u64,
     in_flight: u32,
-    /// Messages of the schedule that this lane has sent, over all its connections.
-    scheduled: u64,
     records: Vec<u8>,
 }
 
@@ -138,7 +129,7 @@ impl Wire<'_> {
         let last = self.shared.until + LAST_ANSWERS;
         loop {
             self.send_what_may_be_sent()?;
-            self.write()?;
+            self.socket.write()?;
             let now = Instant::now();
             if now >= self.shared.until && (self.in_flight == 0 || now >= last) {
                 return Ok(());
@@ -151,15 +142,14 @@ impl Wire<'_> {
                 last
             };
             tokio::select! {
-                readable = self.stream.readable() => readable?,
-                writable = self.stream.writable(), if self.written < self.output.len() => writable?,
+                ready = self.socket.ready() => ready?,
                 () = async { match allowance {
                     Some(allowance) => allowance.more.notified().await,
                     None => std::future::pending().await,
                 } } => continue,
                 () = tokio::time::sleep_until(next.into()) => continue,
             }
-            self.read()?;
+            self.socket.read()?;
             self.take_answers()?;
         }
     }
@@ -178,10 +168,10 @@ impl Wire<'_> {
                 Some(schedule) => {
                     let allowed = schedule.lanes.get(self.index);
                     let allowed = allowed.map_or(0, |lane| lane.due.load(Ordering::Acquire));
-                    if self.scheduled >= allowed {
+                    if self.lane.scheduled >= allowed {
                         break;
                     }
-                    schedule.due(self.index, self.scheduled)
+                    schedule.due(self.index, self.lane.scheduled)
                 }
             };
             let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX - 1);
@@ -207,56 +197,19 @@ impl Wire<'_> {
                 due_ns,
             };
             let queue = u32::try_from(queue).unwrap_or(0);
-            self.frame.put(&mut self.output, queue, &payload, checked);
+            self.frame
+                .put(&mut self.socket.output, queue, &payload, checked);
             self.next += 1;
-            self.scheduled += 1;
+            self.lane.scheduled += 1;
             self.in_flight += 1;
         }
         Ok(())
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        while let Some(rest) = self
-            .output
-            .get(self.written..)
-            .filter(|rest| !rest.is_empty())
-        {
-            match self.stream.try_write(rest) {
-                Ok(taken) => self.written += taken,
-                Err(full) if full.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(broken) => return Err(broken),
-            }
-        }
-        self.output.clear();
-        self.written = 0;
-        Ok(())
-    }
-
-    fn read(&mut self) -> io::Result<()> {
-        if self.input.capacity() - self.input.len() < 4096 {
-            self.input.reserve(READ_BYTES);
-        }
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(()),
-            Err(none) if none.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(broken) => Err(broken),
-        }
-    }
-
     fn take_answers(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let mut acked = 0;
-        while let Some(length) = self.input.first_chunk::<4>() {
-            let length = u32::from_be_bytes(*length) as usize;
-            if length > FRAME_BYTES_MAX {
-                return Err(io::Error::other("an answer is too long").into());
-            }
-            if self.input.len() < 4 + length {
-                break;
-            }
-            self.input.advance(4);
-            let frame = self.input.split_to(length);
+        while let Some(frame) = self.socket.next_frame()? {
             acked += u64::from(self.take_answer(&frame, now)?);
         }
         if acked == 0 {

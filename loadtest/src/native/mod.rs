@@ -7,6 +7,7 @@ mod load;
 mod pace;
 mod payload;
 mod pull;
+mod socket;
 mod target;
 
 use std::sync::Arc;
