@@ -239,8 +239,11 @@ impl Broker {
         block_in_place(|| {
             self.state.topics.remove(topic, clock::now_ms())?;
             self.state.offsets.forget_topic(topic)?;
-            self.store.delete_topic(topic)
+            Ok::<(), std::io::Error>(())
         })?;
+        if let Err(error) = block_in_place(|| self.store.delete_topic(topic)) {
+            tracing::warn!(%topic, %error, "queues of a deleted topic are left on disk");
+        }
         self.registrar.all_changed();
         Ok(())
     }

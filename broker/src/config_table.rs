@@ -72,10 +72,6 @@ impl<R: Row> ConfigTable<R> {
         self.rows.read().by_name.get(name).cloned()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.rows.read().by_name.len()
-    }
-
     pub(crate) fn version(&self) -> DataVersion {
         self.rows.read().version.clone()
     }

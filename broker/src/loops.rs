@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use proto::Text;
 use runtime::{Tasks, clock};
-use store::{Store, WriteError};
+use store::{ExpireTime, Store, WriteError};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, Gates};
@@ -143,7 +143,8 @@ fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
 /// too old goes.
 fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), store::PersistError> {
     let store = &broker.store;
-    let (mut persisted, mut expired) = (Instant::now(), Instant::now());
+    let started = Instant::now();
+    let (mut persisted, mut expired) = (started, started);
     while stop.rest(CHECK_DISK_EVERY) {
         if let Err(error) = store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
@@ -163,9 +164,13 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), store::PersistError> {
         }
         if now >= expired + EXPIRE_EVERY {
             expired = now;
-            match store.expire_once(clock::now_ms()) {
-                Ok(removed) if removed.log_files > 0 => {
-                    tracing::info!(files = removed.log_files, "removed expired log segments");
+            let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
+            match store.expire_once(ExpireTime {
+                now_ms: clock::now_ms(),
+                monotonic_ms,
+            }) {
+                Ok(removed) if removed.segments > 0 => {
+                    tracing::info!(segments = removed.segments, "removed expired log segments");
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "cannot remove old files"),

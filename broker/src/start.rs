@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::Text;
 use proto::message::{UniqueIds, property, push_property};
 use remoting::{Listener, Serve};
 use runtime::{Tasks, clock};
@@ -120,6 +121,11 @@ impl Running {
 
     pub fn vip_addr(&self) -> SocketAddr {
         self.vip_addr
+    }
+
+    /// The address that clients are told.
+    pub fn announced_addr(&self) -> Text {
+        self.broker.registrar.identity().addr.clone()
     }
 
     /// What opening the store found.

@@ -2,7 +2,6 @@
 //! what a topic is like that is created by the first message sent to it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use proto::names;
@@ -122,15 +121,4 @@ pub(crate) fn change_attributes(attributes: &mut BTreeMap<String, String>, chang
             (None, None) => {}
         }
     }
-}
-
-/// Replaces the registered copy of every change at once.
-///
-/// # Errors
-/// As [`ConfigTable::put`].
-pub(crate) fn ensure(topics: &Topics, topic: TopicConfig, now_ms: i64) -> io::Result<bool> {
-    if topics.find(&topic.topic_name).is_some() {
-        return Ok(false);
-    }
-    topics.put([topic], now_ms).map(|()| true)
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use proto::message::LogOffset;
 
 use crate::Store;
+use crate::files::Space;
 use crate::persist::PersistError;
 use crate::queue::Queue;
 use crate::read::ReadError;
@@ -33,6 +34,8 @@ pub enum DiskLevel {
 pub struct DiskUsage {
     pub log: f64,
     pub queues: f64,
+    /// The file system of the log.
+    pub log_space: Space,
     pub level: DiskLevel,
 }
 
@@ -115,7 +118,8 @@ impl Store {
     /// # Errors
     /// What the disk says; then the level stays as it was.
     pub fn check_disk(&self) -> io::Result<DiskUsage> {
-        let log = self.disk.space(&self.config.commit_log_dir)?.used_ratio();
+        let log_space = self.disk.space(&self.config.commit_log_dir)?;
+        let log = log_space.used_ratio();
         let queues = self.disk.space(&self.config.root)?.used_ratio();
         let retention = &self.config.retention;
         let used = log.max(queues);
@@ -129,7 +133,12 @@ impl Store {
             DiskLevel::Normal
         };
         self.disk_level.set(level);
-        Ok(DiskUsage { log, queues, level })
+        Ok(DiskUsage {
+            log,
+            queues,
+            log_space,
+            level,
+        })
     }
 
     /// Removes segments that are too old or in the way, and what points to them. Called each ten

@@ -27,7 +27,6 @@ pub mod files;
 mod index;
 mod log;
 mod marks;
-mod pending;
 mod persist;
 mod query;
 mod queue;

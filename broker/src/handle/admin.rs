@@ -104,19 +104,22 @@ fn store_figures(broker: &Broker, put: &mut impl FnMut(&str, String)) {
         "earliestMessageTimeStamp",
         store.earliest_time().unwrap_or(-1).to_string(),
     );
-    let disk = store.disk_use();
-    let config = broker.config();
-    put("commitLogDiskRatio", disk.used_ratio.to_string());
-    put(
-        &format!("commitLogDiskRatio_{}", config.files.log),
-        disk.used_ratio.to_string(),
-    );
-    put("consumeQueueDiskRatio", disk.used_ratio.to_string());
-    let (total, free) = (size(disk.total_bytes), size(disk.free_bytes));
-    put(
-        "commitLogDirCapacity",
-        format!("Total : {total}, Free : {free}."),
-    );
+    if let Ok(disk) = store.check_disk() {
+        put("commitLogDiskRatio", disk.log.to_string());
+        put(
+            &format!("commitLogDiskRatio_{}", broker.config().files.log),
+            disk.log.to_string(),
+        );
+        put("consumeQueueDiskRatio", disk.queues.to_string());
+        let (total, free) = (
+            size(disk.log_space.total_bytes),
+            size(disk.log_space.free_bytes),
+        );
+        put(
+            "commitLogDirCapacity",
+            format!("Total : {total}, Free : {free}."),
+        );
+    }
     put("pageCacheLockTimeMills", "0".into());
     put("remainTransientStoreBufferNumbs", "0".into());
 }

@@ -3,6 +3,8 @@
 use proto::message::LogOffset;
 use proto::remoting::pull::{QueriedMessages, QueryMessage, ViewMessage};
 use proto::remoting::{Reply, ResponseCode};
+use runtime::clock;
+use store::KeyQuery;
 
 use super::offsets::unreadable;
 use crate::broker::Broker;
@@ -22,21 +24,28 @@ pub(super) fn by_key(broker: &Broker, query: &QueryMessage) -> Result<Reply, Ref
     } else {
         asked
     };
-    let time = query.begin_ms..=query.end_ms;
+    let wanted = KeyQuery {
+        topic: &query.topic,
+        key: &query.key,
+        max,
+        begin_ms: query.begin_ms,
+        end_ms: query.end_ms,
+    };
     let found = broker
         .store
-        .query_by_key(&query.topic, &query.key, max, time);
-    let found = found.map_err(|error| unreadable(&error))?;
-    if found.records.is_empty() {
+        .query_by_key(&wanted)
+        .map_err(|error| unreadable(&error.into()))?;
+    if found.is_empty() {
         let text = "can not find message, maybe time range not correct";
         return Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, text));
     }
+    // Messages are indexed as they become readable, so the index is as new as they are.
     let header = QueriedMessages {
-        index_last_ms: found.index_last_ms,
-        index_last_offset: found.index_last_offset.0.cast_signed(),
+        index_last_ms: clock::now_ms(),
+        index_last_offset: broker.store.dispatched_to().0.cast_signed(),
     };
     let mut reply = Reply::ok().with(header);
-    reply.body = found.records;
+    reply.body = found;
     Ok(reply)
 }
 

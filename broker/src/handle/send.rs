@@ -330,16 +330,14 @@ fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
 fn refusal(broker: &Broker, error: &AppendError) -> Refusal {
     match error {
         AppendError::DiskFull => {
-            let used = broker.store.disk_use().used_ratio;
-            Refusal::new(
-                ResponseCode::SERVICE_NOT_AVAILABLE,
-                format!(
-                    "service not available now. It may be caused by one of the following reasons: \
-                     the broker's disk is full [CL: {0:5.2} CQ: {0:5.2} INDEX: {0:5.2}], messages \
-                     are put to the slave, message store has been shut down, etc.",
-                    used
-                ),
-            )
+            let used = broker.store.check_disk();
+            let (log, queues) = used.map_or((1.0, 1.0), |used| (used.log, used.queues));
+            let text = format!(
+                "service not available now. It may be caused by one of the following reasons: the \
+                 broker's disk is full [CL: {log:5.2} CQ: {queues:5.2} INDEX: {queues:5.2}], \
+                 messages are put to the slave, message store has been shut down, etc."
+            );
+            Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, text)
         }
         AppendError::StagingFull => Refusal::new(
             ResponseCode::SYSTEM_BUSY,
