@@ -23,7 +23,8 @@ pub(crate) fn in_turn(route: &Route, avoid: impl Fn(&RouteBroker) -> bool) -> Op
 /// The queue of a sharding key. It depends on nothing but the key and the writable queues: a queue
 /// whose broker is away is not replaced, because that would break the order.
 ///
-/// compat: the gRPC proxy of RocketMQ chooses so (Guava's consistent hash of `String.hashCode`).
+/// compat: SendMessageQueueSelector of RocketMQ's gRPC proxy: Guava's consistent hash of the key's
+/// `String.hashCode`.
 pub(crate) fn by_key(route: &Route, key: &str) -> Option<RouteQueue> {
     let at = jump_hash(i64::from(java_string_hash(key)), route.writable.len());
     route.writable.get(at).copied()

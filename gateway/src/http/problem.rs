@@ -21,6 +21,13 @@ struct Problem<'a> {
     gantry_code: u32,
     retryable: bool,
     request_id: &'a str,
+    #[serde(flatten)]
+    more: More<'a>,
+}
+
+/// What only some failures have.
+#[derive(Serialize)]
+struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,10 +63,12 @@ pub(super) fn response(
             gantry_code: row.grpc,
             retryable: row.retryable,
             request_id: request_id.to_str().unwrap_or_default(),
-            outcome: error.outcome,
-            remoting_code: error.remoting_code,
-            max: error.max,
-            did_you_mean: error.did_you_mean.map(|name| [name]),
+            more: More {
+                outcome: error.outcome,
+                remoting_code: error.remoting_code,
+                max: error.max,
+                did_you_mean: error.did_you_mean.map(|name| [name]),
+            },
         };
         let body = serde_json::to_vec(&problem).expect("texts and numbers serialize");
         ("application/problem+json", body)
