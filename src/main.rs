@@ -1,2 +1,33 @@
-//! stub
-fn main() {}
+//! `gantry`: a name server, a broker and a gateway in one binary.
+//!
+//! Owns: the command line, the layers of configuration, the wiring of the parts, what is printed,
+//! exit codes. Leaves to the crates: everything that happens after the start.
+//! Invariant: no logic of a broker lives here; `commands/` has one file per sub-command.
+
+mod choices;
+mod commands;
+mod exit;
+mod output;
+mod ports;
+mod process;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use commands::Cli;
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(usage) => usage.exit(),
+    };
+    match cli.run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure.sentence);
+            failure.exit.into()
+        }
+    }
+}

@@ -1,2 +1,121 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: the chores of this repository.
+//!
+//! Owns: the house rules that no compiler knows (`tidy`), the order of the checks (`ci`), the
+//! generated pages (`docs`). Invariant: standard library and JSON only, so that it builds in seconds.
+
+#![forbid(unsafe_code)]
+
+mod tidy;
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+    time::Instant,
+};
+
+const USAGE: &str = "\
+usage: cargo xtask VERB
+  ci              what must pass before a commit is pushed; `ci NAME` only that check
+  tidy            the house rules: arrows between crates, budgets, names, headers
+  docs            write the pages of the manual that are made from the code
+  docs --check    only compare them";
+
+/// What `ci` runs, cheapest first.
+const CHECKS: &[(&str, &[&str])] = &[
+    ("fmt", &["fmt", "--all", "--check"]),
+    ("tidy", &["xtask", "tidy"]),
+    (
+        "clippy",
+        &[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    ),
+    ("docs", &["xtask", "docs", "--check"]),
+    (
+        "rustdoc",
+        &[
+            "doc",
+            "--locked",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ],
+    ),
+    ("test", &["test", "--locked"]),
+];
+
+const MANUAL_TESTS: &[&str] = &[
+    "test",
+    "--locked",
+    "--quiet",
+    "--package",
+    "gantry",
+    "up_to_date",
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let passed = match args[..] {
+        ["ci"] => CHECKS.iter().all(check),
+        ["ci", name] => CHECKS
+            .iter()
+            .filter(|(known, _)| *known == name)
+            .map(check)
+            .eq([true]),
+        ["tidy"] => tidy::run(&root()),
+        ["docs"] => cargo(MANUAL_TESTS, &[("GANTRY_WRITE_DOCS", "1")]),
+        ["docs", "--check"] => cargo(MANUAL_TESTS, &[]),
+        _ => {
+            tell(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn check((name, args): &(&str, &[&str])) -> bool {
+    let begun = Instant::now();
+    let passed = cargo(args, &[("RUSTDOCFLAGS", "--deny warnings")]);
+    let verdict = if passed { "passed" } else { "FAILED" };
+    tell(&format!(
+        "xtask ci: {name} {verdict} in {:.1} s",
+        begun.elapsed().as_secs_f32()
+    ));
+    passed
+}
+
+/// The folder of the workspace, wherever the command is run.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent()
+        .expect("xtask is a folder of the workspace")
+        .to_owned()
+}
+
+fn cargo(args: &[&str], variables: &[(&str, &str)]) -> bool {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(args)
+        .envs(variables.iter().copied())
+        .current_dir(root())
+        .status()
+        .expect("cargo can be run, it runs this");
+    status.success()
+}
+
+#[expect(clippy::print_stderr, reason = "a chore talks to whoever runs it")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}

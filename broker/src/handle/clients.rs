@@ -1,0 +1,128 @@
+//! Clients that come, stay and leave, the locks they take, and requests passed on to one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::names;
+use proto::remoting::clients::{
+    ConsumerGroup, ConsumerIds, Heartbeat, HeartbeatTaken, Locked, ProducerGroup, QueueLocks,
+    UnregisterClient,
+};
+use proto::remoting::config::TopicConfig;
+use proto::remoting::{Reply, Request, ResponseCode};
+use remoting::{Answer, Call, CallError, Peer, unsupported};
+use tokio::time::Instant;
+
+use crate::broker::Broker;
+use crate::clients::Sender;
+use crate::refusal::Refusal;
+
+/// How long a client may take for what is passed on to it.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn heartbeat(
+    broker: &Arc<Broker>,
+    sender: &Sender,
+    mut beat: Heartbeat,
+) -> Result<Reply, Refusal> {
+    // A group that may not exist is left out; the rest of the heartbeat counts.
+    let mut retry_topics = Vec::new();
+    for data in std::mem::take(&mut beat.consumer_data_set) {
+        match broker.group(&data.group_name) {
+            Ok(Some(group)) => {
+                let topic = names::retry_topic(&data.group_name);
+                if group.retry_queue_nums > 0 && broker.state.topics.find(&topic).is_none() {
+                    retry_topics.push(TopicConfig::new(&topic, group.retry_queue_nums, 6));
+                }
+                beat.consumer_data_set.push(data);
+            }
+            Ok(None) | Err(_) => {
+                tracing::warn!(group = %data.group_name.escape_debug(), "heartbeat of a group that may not exist");
+            }
+        }
+    }
+    broker.add_topics(retry_topics)?;
+    let changed = broker.clients.heartbeat(sender, beat, Instant::now());
+    broker.tell_consumers(&changed);
+    Ok(Reply::ok().with(HeartbeatTaken {
+        v2_supported: true,
+        subscription_changed: true,
+    }))
+}
+
+pub(super) fn unregister(broker: &Broker, peer: &Peer, leaving: &UnregisterClient) -> Reply {
+    if let Some(group) = &leaving.producer_group {
+        broker.clients.leave_producers(peer, group);
+    }
+    if let Some(group) = &leaving.consumer_group
+        && broker.clients.leave_consumers(peer, group)
+    {
+        broker.tell_consumers(&[group.to_string()]);
+    }
+    Reply::ok()
+}
+
+pub(super) fn consumer_ids(broker: &Broker, group: &ConsumerGroup) -> Result<Reply, Refusal> {
+    let ids = broker.clients.ids_of(&group.group);
+    if ids.is_empty() {
+        let text = format!("no consumer for this group, {}", group.group);
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, text));
+    }
+    Ok(Reply::ok().body(proto::json::write(&ConsumerIds {
+        consumer_id_list: ids,
+    })))
+}
+
+pub(super) fn lock(broker: &Broker, wanted: QueueLocks) -> Reply {
+    let queues = broker.locks.lock().lock(wanted, Instant::now());
+    Reply::ok().body(proto::json::write(&Locked { queues }))
+}
+
+pub(super) fn unlock(broker: &Broker, given_up: &QueueLocks) -> Reply {
+    broker.locks.lock().unlock(given_up);
+    Reply::ok()
+}
+
+pub(super) fn consumers(broker: &Broker, group: &ConsumerGroup) -> Result<Reply, Refusal> {
+    match broker.clients.consumer_connections(&group.group) {
+        Some(connections) => Ok(Reply::ok().body(proto::json::write(&connections))),
+        None => {
+            let text = format!("the consumer group[{}] not online", group.group);
+            Err(Refusal::new(ResponseCode::CONSUMER_NOT_ONLINE, text))
+        }
+    }
+}
+
+pub(super) fn producers(broker: &Broker, group: &ProducerGroup) -> Result<Reply, Refusal> {
+    match broker.clients.producer_connections(&group.group) {
+        Some(connections) => Ok(Reply::ok().body(proto::json::write(&connections))),
+        None => {
+            let text = format!("the producer group[{}] not exist", group.group);
+            Err(Refusal::new(ResponseCode::SYSTEM_ERROR, text))
+        }
+    }
+}
+
+/// Passes a request on to the client it names.
+pub(super) fn forward(broker: &Arc<Broker>, mut call: Call) -> Answer {
+    let Request::RunningInfo(asked) = &call.request else {
+        return unsupported(&call.request).into();
+    };
+    let (group, client) = (asked.group.clone(), asked.client_id.clone());
+    let Some(peer) = broker.clients.peer_of(&group, &client) else {
+        let text = format!("The Consumer <{group}> <{client}> not online");
+        return Refusal::new(ResponseCode::SYSTEM_ERROR, text).into();
+    };
+    let replier = call.hold();
+    let request = std::mem::replace(&mut call.request, Request::BrokerRuntime);
+    broker.tasks.spawn("forward", async move {
+        match peer.call(request, FORWARD_TIMEOUT).await {
+            Ok(reply) => replier.send(reply),
+            Err(error @ (CallError::NotSent(_) | CallError::Closed | CallError::TimedOut)) => {
+                let text = format!("consumer <{group}> <{client}> Timeout: {error}");
+                replier.send(Refusal::new(ResponseCode::CONSUME_MSG_TIMEOUT, text));
+            }
+        }
+    });
+    Answer::Held
+}

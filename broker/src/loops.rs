@@ -1,0 +1,249 @@
+//! The threads and tasks that keep a broker going. Each is one small loop around a step that a part
+//! offers; what each is woken by and how often stands at its function.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use proto::Text;
+use runtime::{Tasks, clock};
+use store::{ExpireTime, Store, WriteError};
+use tokio::time::Instant;
+
+use crate::broker::{Broker, Gates};
+use crate::config::FlushMode;
+use crate::figures::SAMPLE_SECONDS;
+use crate::handle::answer_again;
+
+/// How long the writer waits before it looks whether it should stop.
+const WRITER_PATIENCE: Duration = Duration::from_millis(50);
+const PERSIST_EVERY: Duration = Duration::from_secs(1);
+const CHECK_DISK_EVERY: Duration = Duration::from_millis(500);
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+const EXPIRE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
+/// How long the filler sleeps at most before it looks whether it should stop.
+const STOP_CHECK_EVERY: Duration = Duration::from_millis(200);
+
+/// Starts everything that writes. It stops when `log_tasks` are told to, which must be after the
+/// last append.
+///
+/// # Errors
+/// The system gives no thread.
+pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<()> {
+    let is_sync = broker.config().flush.mode == FlushMode::Sync;
+    let filler = Arc::new(Filler::default());
+    let (writer, wake, stop) = (Arc::clone(broker), Arc::clone(&filler), log_tasks.clone());
+    log_tasks.essential_thread("log-writer", move || {
+        let outcome = write_log(&writer, is_sync, &wake, &stop);
+        if outcome.is_err() {
+            writer.gates.written.stop();
+            writer.gates.acknowledged.stop();
+        }
+        outcome
+    })?;
+    if !is_sync {
+        let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
+        log_tasks.essential_thread("log-flusher", move || {
+            while stop.rest(flusher.config().flush.interval) {
+                flusher.store.flush_once()?;
+            }
+            Ok::<(), WriteError>(())
+        })?;
+    }
+    let (filled, stop) = (Arc::clone(&broker.store), log_tasks.clone());
+    log_tasks.thread("log-filler", move || fill_ahead(&filled, &filler, &stop))?;
+    let (keeper, stop) = (Arc::clone(broker), log_tasks.clone());
+    log_tasks.essential_thread("log-keeper", move || keep_log(&keeper, &stop))
+}
+
+/// Woken by appends. The heart of the broker: everything staged is written at once, with sync flush
+/// made durable, made readable, and only then acknowledged; meanwhile the next batch gathers.
+fn write_log(
+    broker: &Broker,
+    is_sync: bool,
+    filler: &Filler,
+    stop: &Tasks,
+) -> Result<(), WriteError> {
+    let (store, gates): (&Store, &Gates) = (&broker.store, &broker.gates);
+    loop {
+        let Some(batch) = store.write_staged(WRITER_PATIENCE)? else {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            continue;
+        };
+        let written_to = store.appended_to().0;
+        gates.written.advance(written_to);
+        if store.needs_preparing() {
+            filler.wake();
+        }
+        if is_sync {
+            let durable_to = store.flush_once()?.0;
+            assert!(
+                durable_to >= written_to,
+                "a flush covers what was written before it"
+            );
+        }
+        let mut arrived = false;
+        store.dispatch(batch, &mut |arrival| {
+            let queue = (
+                Text::from(arrival.topic),
+                arrival.queue_id.0.cast_signed(),
+                arrival.tags_code,
+            );
+            broker.polls.arrivals.lock().push(queue);
+            arrived = true;
+        });
+        gates.acknowledged.advance(written_to);
+        if arrived {
+            broker.polls.changed.notify_one();
+        }
+    }
+}
+
+/// Wakes the thread that makes room in the log.
+#[derive(Debug, Default)]
+struct Filler {
+    wanted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Filler {
+    fn wake(&self) {
+        *self.wanted.lock() = true;
+        self.changed.notify_one();
+    }
+
+    fn wait(&self, at_most: Duration) {
+        let mut wanted = self.wanted.lock();
+        if !*wanted {
+            self.changed.wait_for(&mut wanted, at_most);
+        }
+        *wanted = false;
+    }
+}
+
+/// Woken by the writer when the prepared room gets short; keeps zero-filled room ahead of it, so
+/// that it never waits for any.
+fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
+    while !stop.is_cancelled() {
+        match store.prepare_once() {
+            Ok(true) => {}
+            Ok(false) => filler.wait(STOP_CHECK_EVERY),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make room in the log");
+                filler.wait(PERSIST_EVERY);
+            }
+        }
+    }
+}
+
+/// Each second: queues, index and checkpoint to disk, offsets to their journal. Each ten: what is
+/// too old goes.
+fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), store::PersistError> {
+    let store = &broker.store;
+    let started = Instant::now();
+    let (mut persisted, mut expired) = (started, started);
+    while stop.rest(CHECK_DISK_EVERY) {
+        if let Err(error) = store.check_disk() {
+            tracing::warn!(%error, "cannot tell how full the disk is");
+        }
+        let now = Instant::now();
+        if now >= persisted + PERSIST_EVERY {
+            persisted = now;
+            match store.persist_once() {
+                Err(fatal @ store::PersistError::Log(_)) => return Err(fatal),
+                // The log is right; what was not written is tried again, or rebuilt from it.
+                Err(error) => tracing::warn!(%error, "cannot write queues or index"),
+                Ok(()) => {}
+            }
+            if let Err(error) = broker.state.offsets.persist(clock::now_ms()) {
+                tracing::warn!(%error, "cannot write consumer offsets");
+            }
+        }
+        if now >= expired + EXPIRE_EVERY {
+            expired = now;
+            let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
+            match store.expire_once(ExpireTime {
+                now_ms: clock::now_ms(),
+                monotonic_ms,
+            }) {
+                Ok(removed) if removed.segments > 0 => {
+                    tracing::info!(segments = removed.segments, "removed expired log segments");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "cannot remove old files"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Starts what looks after clients.
+pub(crate) fn start_clients(broker: &Arc<Broker>, tasks: &Tasks) {
+    let (waker, stop) = (Arc::clone(broker), tasks.clone());
+    tasks.spawn("long-polls", async move { wake_polls(&waker, &stop).await });
+    let (keeper, stop) = (Arc::clone(broker), tasks.clone());
+    tasks.spawn("clients", async move {
+        let mut tick = tokio::time::interval(EXPIRE_CLIENTS_EVERY);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let changed = keeper.clients.expire(Instant::now());
+            keeper.tell_consumers(&changed);
+            keeper.locks.lock().expire(Instant::now());
+        }
+    });
+    let (counter, stop) = (Arc::clone(broker), tasks.clone());
+    tasks.spawn("figures", async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(SAMPLE_SECONDS));
+        loop {
+            tokio::select! {
+                _ = tick.tick() => counter.figures.sample(),
+                () = stop.cancelled() => return,
+            }
+        }
+    });
+}
+
+/// Woken by arrivals in watched queues and by the earliest deadline. When stopped, whoever waits is
+/// answered.
+async fn wake_polls(broker: &Broker, stop: &Tasks) {
+    loop {
+        let deadline = broker.polls.parked.lock().next_deadline();
+        let due = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = broker.polls.changed.notified() => {}
+            () = due => {}
+            () = stop.cancelled() => break,
+        }
+        let arrivals = std::mem::take(&mut *broker.polls.arrivals.lock());
+        for (topic, queue_id, tags_code) in arrivals {
+            let woken = broker
+                .polls
+                .parked
+                .lock()
+                .arrived(&topic, queue_id, tags_code);
+            woken
+                .into_iter()
+                .for_each(|pull| answer_again(broker, pull, false));
+            broker.stop_watching(&topic, queue_id);
+        }
+        let expired = broker.polls.parked.lock().expired(Instant::now());
+        expired
+            .into_iter()
+            .for_each(|pull| answer_again(broker, pull, true));
+    }
+    let waiting = broker.polls.parked.lock().drain();
+    waiting
+        .into_iter()
+        .for_each(|pull| answer_again(broker, pull, true));
+}

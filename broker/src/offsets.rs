@@ -1,0 +1,315 @@
+//! How far each group has consumed each queue. Kept in `consumerOffset.json` as Apache does.
+//!
+//! Invariants: an offset whose commit was acknowledged is in the journal before; one that came
+//! along with a pull is there after the next [`Offsets::persist`] and may go back until then.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+
+use parking_lot::RwLock;
+use proto::Text;
+use proto::remoting::config::DataVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::state_file::{Durability, LoadError, StateFile};
+
+type Queues = BTreeMap<i32, i64>;
+
+/// The file's shape. `topic@group` -> queue -> next offset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Snapshot {
+    data_version: DataVersion,
+    #[serde(deserialize_with = "proto::json::null_as_default")]
+    offset_table: BTreeMap<String, Queues>,
+}
+
+/// One line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Change {
+    Commit {
+        group: Text,
+        topic: Text,
+        queue: i32,
+        offset: i64,
+    },
+    ForgetGroup {
+        group: Text,
+    },
+    ForgetTopic {
+        topic: Text,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Offsets {
+    file: StateFile,
+    table: RwLock<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    groups: HashMap<Text, HashMap<Text, Queues>>,
+    version: DataVersion,
+    /// Committed since the last persist, but not in the journal.
+    dirty: HashSet<(Text, Text, i32)>,
+}
+
+impl Table {
+    fn set(&mut self, group: &Text, topic: &Text, queue: i32, offset: i64) {
+        let topics = self.groups.entry(group.clone()).or_default();
+        topics
+            .entry(topic.clone())
+            .or_default()
+            .insert(queue, offset);
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Commit {
+                group,
+                topic,
+                queue,
+                offset,
+            } => self.set(group, topic, *queue, *offset),
+            Change::ForgetGroup { group } => {
+                self.groups.remove(group);
+            }
+            Change::ForgetTopic { topic } => {
+                self.groups
+                    .values_mut()
+                    .for_each(|topics| drop(topics.remove(topic)));
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let entries = self.groups.iter().flat_map(|(group, topics)| {
+            topics
+                .iter()
+                .map(move |(topic, queues)| (format!("{topic}@{group}"), queues.clone()))
+        });
+        Snapshot {
+            data_version: self.version.clone(),
+            offset_table: entries.collect(),
+        }
+    }
+}
+
+impl Offsets {
+    /// # Errors
+    /// When the files are there but no copy is whole.
+    pub(crate) fn load(config_dir: &Path) -> Result<Self, LoadError> {
+        let path = config_dir.join("consumerOffset.json");
+        let (file, snapshot, changes) = StateFile::load::<Snapshot, Change>(path)?;
+        let snapshot = snapshot.unwrap_or_default();
+        let mut table = Table {
+            version: snapshot.data_version,
+            ..Table::default()
+        };
+        for (name, queues) in snapshot.offset_table {
+            // Neither name may contain an `@`.
+            if let Some((topic, group)) = name.split_once('@') {
+                table
+                    .groups
+                    .entry(group.into())
+                    .or_default()
+                    .insert(topic.into(), queues);
+            }
+        }
+        changes.iter().for_each(|change| table.apply(change));
+        Ok(Self {
+            file,
+            table: RwLock::new(table),
+        })
+    }
+
+    pub(crate) fn find(&self, group: &str, topic: &str, queue: i32) -> Option<i64> {
+        self.table
+            .read()
+            .groups
+            .get(group)?
+            .get(topic)?
+            .get(&queue)
+            .copied()
+    }
+
+    /// Takes an offset that came along with a pull.
+    pub(crate) fn note(&self, group: &Text, topic: &Text, queue: i32, offset: i64) {
+        if self.find(group, topic, queue) == Some(offset) {
+            return;
+        }
+        let mut table = self.table.write();
+        table.set(group, topic, queue, offset);
+        table.dirty.insert((group.clone(), topic.clone(), queue));
+    }
+
+    /// Takes an offset whose commit will be acknowledged.
+    ///
+    /// # Errors
+    /// When it may be lost with the process.
+    pub(crate) fn commit(
+        &self,
+        group: &Text,
+        topic: &Text,
+        queue: i32,
+        offset: i64,
+    ) -> io::Result<()> {
+        let (group_copy, topic_copy) = (group.clone(), topic.clone());
+        let change = Change::Commit {
+            group: group_copy,
+            topic: topic_copy,
+            queue,
+            offset,
+        };
+        self.file.append(&[change], Durability::Written)?;
+        let mut table = self.table.write();
+        table.set(group, topic, queue, offset);
+        table.dirty.remove(&(group.clone(), topic.clone(), queue));
+        Ok(())
+    }
+
+    pub(crate) fn forget_group(&self, group: &Text) -> io::Result<()> {
+        self.forget(Change::ForgetGroup {
+            group: group.clone(),
+        })
+    }
+
+    pub(crate) fn forget_topic(&self, topic: &Text) -> io::Result<()> {
+        self.forget(Change::ForgetTopic {
+            topic: topic.clone(),
+        })
+    }
+
+    fn forget(&self, change: Change) -> io::Result<()> {
+        self.table.write().apply(&change);
+        self.file.append(&[change], Durability::Synced)
+    }
+
+    pub(crate) fn topics_of(&self, group: &str) -> Vec<Text> {
+        let table = self.table.read();
+        table
+            .groups
+            .get(group)
+            .map(|topics| topics.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn groups_of(&self, topic: &str) -> Vec<Text> {
+        let table = self.table.read();
+        let groups = table
+            .groups
+            .iter()
+            .filter(|(_, topics)| topics.contains_key(topic));
+        groups.map(|(group, _)| group.clone()).collect()
+    }
+
+    /// Writes what pulls committed since the last time; folds a long journal into the file.
+    ///
+    /// # Errors
+    /// When they may be lost with the process; they are tried again the next time.
+    pub(crate) fn persist(&self, now_ms: i64) -> io::Result<()> {
+        let changes: Vec<Change> = {
+            let mut table = self.table.write();
+            let dirty = std::mem::take(&mut table.dirty);
+            let current = dirty.into_iter().filter_map(|(group, topic, queue)| {
+                let offset = *table.groups.get(&group)?.get(&topic)?.get(&queue)?;
+                Some(Change::Commit {
+                    group,
+                    topic,
+                    queue,
+                    offset,
+                })
+            });
+            current.collect()
+        };
+        if !changes.is_empty()
+            && let Err(error) = self.file.append(&changes, Durability::Written)
+        {
+            let mut table = self.table.write();
+            table
+                .dirty
+                .extend(changes.into_iter().filter_map(|change| match change {
+                    Change::Commit {
+                        group,
+                        topic,
+                        queue,
+                        ..
+                    } => Some((group, topic, queue)),
+                    Change::ForgetGroup { .. } | Change::ForgetTopic { .. } => None,
+                }));
+            return Err(error);
+        }
+        if self.file.wants_snapshot() {
+            self.fold(now_ms)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes everything into the file.
+    ///
+    /// # Errors
+    /// When the file could not be replaced; the journal still has it all.
+    pub(crate) fn fold(&self, now_ms: i64) -> io::Result<()> {
+        self.file.snapshot(|| {
+            let mut table = self.table.write();
+            table.dirty.clear();
+            table.version.bump(now_ms);
+            table.snapshot()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn t(text: &str) -> Text {
+        text.into()
+    }
+
+    #[test]
+    fn committed_offsets_are_there_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = Offsets::load(folder.path()).unwrap();
+        offsets.commit(&t("g"), &t("t"), 0, 5).unwrap();
+        offsets.note(&t("g"), &t("t"), 1, 6);
+        offsets.persist(1).unwrap();
+        offsets.note(&t("g"), &t("t"), 2, 7);
+        drop(offsets);
+        let offsets = Offsets::load(folder.path()).unwrap();
+        let found = [0, 1, 2].map(|queue| offsets.find("g", "t", queue));
+        assert_eq!(found, [Some(5), Some(6), None]);
+    }
+
+    #[test]
+    fn folding_keeps_what_the_journal_had_and_apaches_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = Offsets::load(folder.path()).unwrap();
+        offsets.commit(&t("g"), &t("t"), 3, 9).unwrap();
+        offsets.fold(1).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("consumerOffset.json")).unwrap();
+        assert!(text.contains(r#""offsetTable":{"t@g":{"3":9}}"#), "{text}");
+        assert_eq!(
+            Offsets::load(folder.path()).unwrap().find("g", "t", 3),
+            Some(9)
+        );
+    }
+
+    #[test]
+    fn forgotten_groups_and_topics_stay_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = Offsets::load(folder.path()).unwrap();
+        for (group, topic) in [("g1", "t1"), ("g1", "t2"), ("g2", "t1")] {
+            offsets.commit(&t(group), &t(topic), 0, 1).unwrap();
+        }
+        offsets.forget_group(&t("g2")).unwrap();
+        offsets.forget_topic(&t("t2")).unwrap();
+        let offsets = Offsets::load(folder.path()).unwrap();
+        assert_eq!(offsets.topics_of("g1"), [t("t1")]);
+        assert_eq!(offsets.groups_of("t1"), [t("g1")]);
+    }
+}

@@ -1,0 +1,151 @@
+//! Reading a body: within the byte budget, the size limit and the time it may take. What is posted
+//! is handed on as it came, without a copy when it came in one piece.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tokio::time::{Instant, timeout};
+
+use crate::budget::{Budget, Share};
+use crate::config::Config;
+use crate::error::{Code, Error};
+
+/// Reserved at a time when the length is not announced.
+const STEP_BYTES: usize = 64 << 10;
+/// After this long a body must have arrived at [`BYTES_PER_SECOND_MIN`].
+const SLOW_START: Duration = Duration::from_secs(5);
+const BYTES_PER_SECOND_MIN: u64 = 1024;
+/// A refused body is read and dropped for so long, so that its sender gets to see the answer.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+const DISCARD_BYTES_MAX: usize = 16 << 20;
+
+/// Reads the whole body; its bytes stay reserved until the share is dropped.
+///
+/// # Errors
+/// Empty, too large, too slow, cut off, or no budget left.
+pub(super) async fn read<'a, B>(
+    body: &mut B,
+    config: &Config,
+    budget: &'a Budget,
+) -> Result<(Bytes, Share<'a>), Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let max = config.body_bytes_max;
+    let announced = body.size_hint().exact();
+    let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let first = announced.unwrap_or_else(|| STEP_BYTES.min(max));
+    if first > max || !budget.covers(first) {
+        return Err(too_large(max));
+    }
+    let mut share = budget.take(first).ok_or_else(overloaded)?;
+    let started = Instant::now();
+    let mut whole = Pieces::default();
+    while !body.is_end_stream() {
+        let frame = timeout(config.stall_timeout, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| too_slow())? else {
+            break;
+        };
+        let cut_off = |_| Error::new(Code::BadRequest, "The body ended too early.");
+        // Trailers say nothing that is of use here.
+        let Ok(piece) = frame.map_err(cut_off)?.into_data() else {
+            continue;
+        };
+        let bytes = whole.len() + piece.len();
+        if bytes > max {
+            return Err(too_large(max));
+        }
+        if bytes > share.bytes() && !share.grow(STEP_BYTES.max(bytes - share.bytes())) {
+            return Err(overloaded());
+        }
+        whole.push(piece, announced);
+        check_pace(started.elapsed(), bytes)?;
+    }
+    match whole.finish() {
+        body if body.is_empty() => {
+            let detail = "A message has at least one byte.";
+            Err(Error::new(Code::MessageBodyEmpty, detail))
+        }
+        body => Ok((body, share)),
+    }
+}
+
+/// Reads what is left of a refused body, so that the connection can go on or at least end well.
+pub(super) async fn discard<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
+    if body.is_end_stream() {
+        return;
+    }
+    let drop_all = async {
+        let mut dropped = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            dropped += frame.data_ref().map_or(0, Buf::remaining);
+            if dropped > DISCARD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // Late or not: the answer goes out now.
+    drop(timeout(DISCARD_TIME, drop_all).await);
+}
+
+fn check_pace(elapsed: Duration, bytes: usize) -> Result<(), Error> {
+    let counted = elapsed.saturating_sub(SLOW_START).as_secs();
+    if u64::try_from(bytes).unwrap_or(u64::MAX) < counted * BYTES_PER_SECOND_MIN {
+        return Err(too_slow());
+    }
+    Ok(())
+}
+
+/// A body in the making.
+#[derive(Default)]
+struct Pieces {
+    only: Bytes,
+    joined: BytesMut,
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        self.only.len() + self.joined.len()
+    }
+
+    fn push(&mut self, piece: Bytes, announced: Option<usize>) {
+        if self.len() == 0 {
+            self.only = piece;
+            return;
+        }
+        if self.joined.is_empty() {
+            // The room for what is announced was taken from the budget.
+            self.joined
+                .reserve(announced.unwrap_or(self.only.len() + piece.len()));
+            self.joined
+                .extend_from_slice(&std::mem::take(&mut self.only));
+        }
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.joined.is_empty() {
+            self.only
+        } else {
+            self.joined.freeze()
+        }
+    }
+}
+
+fn too_large(max: usize) -> Error {
+    let detail = format!("A body may have {max} bytes.");
+    Error::new(Code::MessageBodyTooLarge, detail).max(max)
+}
+
+fn too_slow() -> Error {
+    Error::new(Code::RequestTimeout, "The body did not arrive in time.")
+}
+
+fn overloaded() -> Error {
+    Error::new(
+        Code::Overloaded,
+        "The gateway holds as many bodies as it may.",
+    )
+}

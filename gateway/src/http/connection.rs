@@ -1,0 +1,169 @@
+//! One connection: hyper speaks HTTP on it, a clock beside it closes it when its peer is too slow.
+//!
+//! The clock knows three states: waiting for a request (idle limit), a request's head arriving
+//! (head limit), a request being answered (its handler has limits of its own). hyper's own head
+//! timer would also run while a connection is idle, and allocates for every request.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{App, Door};
+
+/// Request line and headers, in all.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Serves requests until the peer leaves, is too slow, or the gateway stops.
+pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection broke at once");
+        return;
+    }
+    let pace = Arc::new(Pace::new());
+    let io = TokioIo::new(Paced {
+        stream,
+        pace: Arc::clone(&pace),
+    });
+    let service = service_fn(|request| {
+        pace.enter(State::Busy);
+        let (app, pace) = (&app, &pace);
+        async move {
+            let response = app.answer(door, request).await;
+            pace.enter(State::Idle);
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.max_buf_size(HEAD_BYTES_MAX).header_read_timeout(None);
+    let mut connection = pin!(http.serve_connection(io, service));
+    let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));
+    let mut stop = pin!(app.stop.cancelled());
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection broke");
+                }
+                return;
+            }
+            () = clock.as_mut() => match pace.due(&app) {
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => clock.as_mut().reset(due),
+                None => clock.as_mut().reset(Instant::now() + app.config.head_timeout),
+            },
+            () = stop.as_mut(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle = 0,
+    Head = 1,
+    Busy = 2,
+}
+
+/// The state of a connection and since when it is in it, in one number: milliseconds * 4 + state.
+#[derive(Debug)]
+struct Pace {
+    born: Instant,
+    now: AtomicU64,
+}
+
+impl Pace {
+    /// The head of a first request is due at once.
+    fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            now: AtomicU64::new(State::Head as u64),
+        }
+    }
+
+    fn enter(&self, state: State) {
+        let age = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX / 4);
+        self.now.store(age * 4 + state as u64, Ordering::Relaxed);
+    }
+
+    fn arrived(&self) {
+        if self.now.load(Ordering::Relaxed) % 4 == State::Idle as u64 {
+            self.enter(State::Head);
+        }
+    }
+
+    /// When the connection has been in its state for too long.
+    fn due(&self, app: &App) -> Option<Instant> {
+        let now = self.now.load(Ordering::Relaxed);
+        let limit = match now % 4 {
+            0 => app.config.idle_timeout,
+            1 => app.config.head_timeout,
+            _ => return None,
+        };
+        Some(self.born + Duration::from_millis(now / 4) + limit)
+    }
+}
+
+/// A socket that tells its pace when bytes arrive.
+struct Paced {
+    stream: TcpStream,
+    pace: Arc<Pace>,
+}
+
+impl AsyncRead for Paced {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.pace.arrived();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Paced {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,272 @@
+//! The listeners, spoken to with raw bytes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::Tasks;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::fake::Fake;
+use crate::{Config, Gateway};
+
+struct House {
+    gateway: Gateway,
+    broker: Arc<Fake>,
+    tasks: Tasks,
+}
+
+async fn house(change: impl FnOnce(&mut Config)) -> House {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut config = Config {
+        http: any_port,
+        admin: any_port,
+        ..Config::default()
+    };
+    change(&mut config);
+    let (tasks, broker) = (Tasks::root(), Arc::new(Fake::default()));
+    let client = broker.client(&tasks);
+    let gateway = Gateway::start(config, client, &tasks).await.unwrap();
+    House {
+        gateway,
+        broker,
+        tasks,
+    }
+}
+
+/// Sends bytes and reads until the other side closes.
+async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    read_to_end(&mut stream).await
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .unwrap()
+        .unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn statuses(answers: &str) -> Vec<&str> {
+    let starts = answers
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, start)| at + start.len());
+    starts.filter_map(|at| answers.get(at..at + 3)).collect()
+}
+
+const POST: &str = "POST /t/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
+const LAST: &str =
+    "POST /t/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+
+#[tokio::test]
+async fn requests_on_one_connection_are_answered_in_order() {
+    let house = house(|_| {}).await;
+    let answers = exchange(
+        house.gateway.http_addr,
+        [POST, POST, LAST].concat().as_bytes(),
+    )
+    .await;
+    assert_eq!(statuses(&answers), ["201", "201", "201"]);
+    let offsets: Vec<_> = answers
+        .lines()
+        .filter(|line| line.starts_with("mq-queue-offset"))
+        .collect();
+    assert_eq!(
+        offsets,
+        [
+            "mq-queue-offset: 0",
+            "mq-queue-offset: 1",
+            "mq-queue-offset: 2"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_chunked_body_is_joined_and_stored_whole() {
+    let house = house(|_| {}).await;
+    let request = "POST /t/orders HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\
+                   Connection: close\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n";
+    assert_eq!(
+        statuses(&exchange(house.gateway.http_addr, request.as_bytes()).await),
+        ["201"]
+    );
+    assert_eq!(&house.broker.sends.lock()[0].body[..], b"hello");
+}
+
+#[tokio::test]
+async fn ambiguous_requests_are_refused_and_the_connection_closed() {
+    let house = house(|_| {}).await;
+    let head = "POST /t/orders HTTP/1.1\r\nHost: h\r\n";
+    for (lines, body) in [
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", "hello!"),
+        ("Content-Length: +5\r\n", "hello"),
+        ("Content-Length: 5, 5\r\n", "hello"),
+        ("Content-Length : 5\r\n", "hello"),
+        ("Transfer-Encoding: gzip\r\n", "hello"),
+        ("Transfer-Encoding: chunked, identity\r\n", "hello"),
+        ("Host: other\r\nContent-Length: 5\r\n", "hello"),
+    ] {
+        let request = format!("{head}{lines}\r\n{body}");
+        let answer = exchange(house.gateway.http_addr, request.as_bytes()).await;
+        assert_eq!(statuses(&answer), ["400"], "{lines}: {answer}");
+    }
+    assert!(house.broker.sends.lock().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_behind_a_chunked_body_is_taken_for_a_request() {
+    let house = house(|_| {}).await;
+    let smuggling = format!(
+        "POST /t/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 15\r\n\
+         Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n{POST}"
+    );
+    let answers = exchange(house.gateway.http_addr, smuggling.as_bytes()).await;
+    assert_eq!(statuses(&answers), ["201"]);
+    assert_eq!(house.broker.sends.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused() {
+    let house = house(|_| {}).await;
+    let request = POST.replace("Host: h\r\n", "");
+    assert_eq!(
+        statuses(&exchange(house.gateway.http_addr, request.as_bytes()).await),
+        ["400"]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_body_that_waits_for_leave_is_never_asked_for() {
+    let house = house(|_| {}).await;
+    let request = "POST /t/a.b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\
+                   Expect: 100-continue\r\nConnection: close\r\n\r\n";
+    assert_eq!(
+        statuses(&exchange(house.gateway.http_addr, request.as_bytes()).await),
+        ["400"]
+    );
+    let request = request.replace("a.b", "orders");
+    let mut stream = TcpStream::connect(house.gateway.http_addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut leave = [0; 25];
+    stream.read_exact(&mut leave).await.unwrap();
+    assert_eq!(&leave, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"hello").await.unwrap();
+    assert_eq!(statuses(&read_to_end(&mut stream).await), ["201"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_although_it_was_sent() {
+    let house = house(|config| config.body_bytes_max = 1000).await;
+    let body = "x".repeat(2 << 20);
+    let request = format!(
+        "POST /t/orders HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}{LAST}",
+        body.len()
+    );
+    let answers = exchange(house.gateway.http_addr, request.as_bytes()).await;
+    assert_eq!(statuses(&answers), ["413", "201"]);
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_or_broken_are_refused() {
+    let house = house(|_| {}).await;
+    let huge = format!(
+        "POST /t/o HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n",
+        "x".repeat(200_000)
+    );
+    assert_eq!(
+        statuses(&exchange(house.gateway.http_addr, huge.as_bytes()).await),
+        ["431"]
+    );
+    let garbage = exchange(house.gateway.http_addr, b"\x16\x03\x01 what\r\n\r\n").await;
+    assert_eq!(statuses(&garbage), ["400"]);
+}
+
+#[tokio::test]
+async fn whoever_is_slow_is_closed() {
+    let quick = Duration::from_millis(50);
+    let house = house(|config| {
+        config.head_timeout = quick;
+        config.idle_timeout = quick;
+        config.stall_timeout = quick;
+    })
+    .await;
+    let addr = house.gateway.http_addr;
+    assert_eq!(exchange(addr, b"").await, "", "no request");
+    assert_eq!(exchange(addr, b"POST /t/o HT").await, "", "half a head");
+    let answers = exchange(addr, POST.as_bytes()).await;
+    assert_eq!(statuses(&answers), ["201"], "idle afterwards");
+    let answers = exchange(addr, POST.trim_end_matches("lo").as_bytes()).await;
+    assert_eq!(statuses(&answers), ["408"], "half a body");
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_being_answered() {
+    let house = house(|_| {}).await;
+    let addr = house.gateway.http_addr;
+    let mut idle = TcpStream::connect(addr).await.unwrap();
+    idle.write_all(POST.as_bytes()).await.unwrap();
+    idle.read_exact(&mut [0; 12]).await.unwrap();
+    house.tasks.cancel();
+    assert!(read_to_end(&mut idle).await.contains("mq-message-id"));
+    house.tasks.close(Duration::from_secs(5)).await.unwrap();
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn the_admin_listener_tells_health_and_version() {
+    let house = house(|_| {}).await;
+    let get = |path: &'static str| {
+        let addr = house.gateway.admin_addr;
+        async move {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+            let answer = exchange(addr, request.as_bytes()).await;
+            let body = answer.lines().last().unwrap_or_default().to_owned();
+            (statuses(&answer).concat(), body)
+        }
+    };
+    assert_eq!(
+        get("/livez").await,
+        ("200".into(), r#"{"live":true}"#.into())
+    );
+    let version = format!(r#"{{"version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+    assert_eq!(get("/version").await, ("200".into(), version));
+    let ready = r#"{"checks":{"broker":"ok"},"ready":true}"#;
+    assert_eq!(get("/readyz").await, ("200".into(), ready.into()));
+    *house.broker.knows_nothing.lock() = true;
+    let not_ready = r#"{"checks":{"broker":"no_broker"},"ready":false}"#;
+    assert_eq!(get("/readyz").await, ("503".into(), not_ready.into()));
+    assert_eq!(get("/t/orders").await.0, "404");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_told_by_listener_and_address() {
+    let house = house(|_| {}).await;
+    let config = Config {
+        http: house.gateway.http_addr,
+        ..Config::default()
+    };
+    let client = house.broker.client(&house.tasks);
+    let error = Gateway::start(config, client, &house.tasks)
+        .await
+        .unwrap_err();
+    let told = format!("the HTTP listener cannot use {}: ", house.gateway.http_addr);
+    assert!(error.to_string().starts_with(&told), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_stores_nothing() {
+    let house = house(|_| {}).await;
+    let mut stream = TcpStream::connect(house.gateway.http_addr).await.unwrap();
+    stream
+        .write_all(POST.trim_end_matches("lo").as_bytes())
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    read_to_end(&mut stream).await;
+    assert!(house.broker.sends.lock().is_empty());
+}

@@ -1,0 +1,221 @@
+//! A load: its plan, its lanes side by side, and what came of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use client::Tasks;
+use hdrhistogram::Histogram;
+use proto::Text;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::lane;
+use super::pace::Schedule;
+use super::target::{Broker, Found};
+use crate::command::Shape;
+use crate::failure::Failure;
+use crate::report;
+use crate::verify::Log;
+
+/// What is sent where.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) run: u64,
+    pub(crate) brokers: Vec<Broker>,
+    pub(crate) topic: Text,
+    pub(crate) queues: u32,
+    pub(crate) shape: Shape,
+    /// The first producer's number; every connection takes one.
+    pub(crate) first_producer: u32,
+    pub(crate) log: Option<Arc<Log>>,
+    /// Bodies say when they were due.
+    pub(crate) stamped: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(found: &Found, shape: &Shape) -> Self {
+        Self {
+            run: runtime::clock::now_ms().cast_unsigned() << 16
+                | u64::from(std::process::id() & 0xffff),
+            brokers: found.brokers.clone(),
+            topic: found.topic.clone(),
+            queues: found.queues,
+            shape: shape.clone(),
+            first_producer: 0,
+            log: None,
+            stamped: false,
+        }
+    }
+}
+
+/// Counts that grow while a load runs.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Acknowledged, since the beginning.
+    pub(super) acked: AtomicU64,
+    /// Acknowledged, while it counts.
+    pub(super) ok: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) unanswered: AtomicU64,
+    pub(super) next_producer: AtomicU64,
+}
+
+/// What all lanes of a load share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) plan: Plan,
+    pub(super) counts: Counts,
+    pub(super) schedule: Option<Arc<Schedule>>,
+    /// What moments in payloads are counted from.
+    pub(super) begin: Instant,
+    /// From here on it counts.
+    pub(super) from: Instant,
+    pub(super) until: Instant,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Acknowledged within the time that counts.
+    pub(crate) ok: u64,
+    pub(crate) refused: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) first_failure: Option<String>,
+    /// In microseconds.
+    pub(crate) latency: Histogram<u64>,
+    /// Of this process, for each message.
+    pub(crate) cpu_us: f64,
+}
+
+/// Puts the load on from `begin`; ends when its time is over and all is answered, or will not be.
+pub(crate) async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
+    let tasks = Tasks::root();
+    let from = begin + plan.shape.warm;
+    let until = from + plan.shape.secs;
+    let conns = plan.shape.conns;
+    let schedule = plan
+        .shape
+        .rate
+        .map(|rate| Schedule::new(begin, rate, conns));
+    let shared = Arc::new(Shared {
+        plan: plan.clone(),
+        begin,
+        counts: Counts::default(),
+        schedule: schedule.clone(),
+        from,
+        until,
+    });
+    let first = u64::from(plan.first_producer);
+    shared.counts.next_producer.store(first, Ordering::Relaxed);
+    let cpu_before = report::cpu_time();
+    let mut lanes = JoinSet::new();
+    for index in 0..conns {
+        lanes.spawn(lane::run(Arc::clone(&shared), index as usize));
+    }
+    if let Some(schedule) = &schedule {
+        schedule.announce(until, &tasks)?;
+    }
+    tasks.spawn("progress", progress(Arc::clone(&shared)));
+    let mut tally = Tally {
+        ok: 0,
+        refused: 0,
+        unanswered: 0,
+        first_failure: None,
+        latency: report::histogram(),
+        cpu_us: 0.0,
+    };
+    while let Some(lane) = lanes.join_next().await {
+        let lane = lane.map_err(|why| Failure::Impossible(why.to_string()))??;
+        tally.latency.add(&lane.latency).expect("the same bounds");
+        tally.first_failure = tally.first_failure.or(lane.first_failure);
+    }
+    if let Some(schedule) = schedule {
+        schedule.end();
+    }
+    let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+    let counts = &shared.counts;
+    (tally.ok, tally.refused) = (count(&counts.ok), count(&counts.refused));
+    tally.unanswered = count(&counts.unanswered);
+    let cpu = report::cpu_time().saturating_sub(cpu_before);
+    tally.cpu_us = report::per(cpu.as_secs_f64() * 1e6, count(&counts.acked));
+    // Only the pace and the progress are left in it, and both end by themselves.
+    tasks.cancel();
+    Ok(tally)
+}
+
+/// A line each second on stderr.
+async fn progress(shared: Arc<Shared>) {
+    let begin = shared.begin;
+    let mut before = 0;
+    for second in 1.. {
+        let next = begin + Duration::from_secs(second);
+        tokio::time::sleep_until(next.into()).await;
+        if next > shared.until {
+            return;
+        }
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        let counts = &shared.counts;
+        let acked = count(&counts.acked);
+        let warm = if next <= shared.from {
+            " (warm-up)"
+        } else {
+            ""
+        };
+        report::note(&format!(
+            "{second:>4} s  {:>9}/s  acknowledged {acked}  refused {}  unanswered {}{warm}",
+            acked - before,
+            count(&counts.refused),
+            count(&counts.unanswered),
+        ));
+        before = acked;
+    }
+}
+
+impl Tally {
+    pub(crate) fn rate(&self, plan: &Plan) -> f64 {
+        report::ratio(self.ok, plan.shape.secs.as_secs_f64())
+    }
+
+    pub(crate) fn line(&self, plan: &Plan) -> String {
+        let shape = &plan.shape;
+        let mut line = format!(
+            "{} x {} x {} B: {:.0}/s  ok {} refused {} unanswered {}  {}  generator {:.1} us CPU each",
+            shape.conns,
+            shape.depth,
+            shape.size,
+            self.rate(plan),
+            self.ok,
+            self.refused,
+            self.unanswered,
+            report::latency_line(&self.latency),
+            self.cpu_us,
+        );
+        if let Some(failure) = &self.first_failure {
+            line.push_str("\nfirst failure: ");
+            line.push_str(failure);
+        }
+        line
+    }
+
+    pub(crate) fn to_json(&self, plan: &Plan) -> Value {
+        let shape = &plan.shape;
+        let rate = self.rate(plan);
+        json!({
+            "loop": if shape.rate.is_some() { "open" } else { "closed" },
+            "conns": shape.conns,
+            "depth": shape.depth,
+            "rate_wanted": shape.rate,
+            "size_bytes": shape.size,
+            "secs": shape.secs.as_secs_f64(),
+            "rate": rate,
+            "mb_per_s": rate * f64::from(shape.size) / 1e6,
+            "ok": self.ok,
+            "refused": self.refused,
+            "unanswered": self.unanswered,
+            "first_failure": self.first_failure,
+            "latency_us": report::latency_json(&self.latency),
+            "generator_cpu_us": self.cpu_us,
+        })
+    }
+}

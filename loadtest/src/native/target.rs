@@ -1,0 +1,129 @@
+//! Which brokers a load goes to, and where their queues end before it.
+
+use client::{Client, Config, Queue, Tasks, TopicSpec};
+use proto::Text;
+use proto::remoting::Request;
+use proto::remoting::config::{CreateTopic, READ, WRITE};
+
+use crate::command::Target;
+use crate::failure::Failure;
+use crate::verify::{Run, Start};
+
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) client: Client,
+    pub(crate) namesrv: Text,
+    pub(crate) topic: Text,
+    pub(crate) queues: u32,
+    pub(crate) brokers: Vec<Broker>,
+    /// Through a name server, so that everything can be read back.
+    routed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    pub(crate) name: Text,
+    pub(crate) addr: Text,
+}
+
+impl Found {
+    /// Finds the brokers and creates the topic on them.
+    pub(crate) async fn find(target: &Target, tasks: &Tasks) -> Result<Self, Failure> {
+        let client = Client::connect(Config::new([target.namesrv.clone()]), tasks);
+        let mut found = Self {
+            client,
+            namesrv: target.namesrv.clone(),
+            topic: target.topic.clone(),
+            queues: target.queues,
+            brokers: Vec::new(),
+            routed: target.broker.is_none(),
+        };
+        if let Some(addr) = &target.broker {
+            found.create_at(addr).await?;
+            found.brokers.push(Broker {
+                name: addr.clone(),
+                addr: addr.clone(),
+            });
+            return Ok(found);
+        }
+        let cluster = found.client.cluster().await?;
+        for (name, data) in cluster.broker_addr_table {
+            if let Some(addr) = data.broker_addrs.get(&0) {
+                found.brokers.push(Broker {
+                    name: name.into(),
+                    addr: addr.as_str().into(),
+                });
+            }
+        }
+        if found.brokers.is_empty() {
+            let why = "the name server knows no broker that takes messages";
+            return Err(Failure::Impossible(why.into()));
+        }
+        let queues = i32::try_from(found.queues).unwrap_or(i32::MAX);
+        let spec = TopicSpec::new(found.topic.clone(), queues);
+        found.client.create_topic(&spec).await?;
+        Ok(found)
+    }
+
+    async fn create_at(&self, addr: &Text) -> Result<(), Failure> {
+        let queues = i32::try_from(self.queues).unwrap_or(i32::MAX);
+        let request = Request::CreateTopic(CreateTopic {
+            topic: self.topic.clone(),
+            default_topic: Some(Text::from_static("TBW102")),
+            read_queues: queues,
+            write_queues: queues,
+            perm: READ | WRITE,
+            filter_type: Text::from_static("SINGLE_TAG"),
+            sys_flag: Some(0),
+            order: false,
+            attributes: None,
+        });
+        self.client.request(addr, request).await?;
+        Ok(())
+    }
+
+    /// Every queue that is written to, with its broker's index.
+    pub(crate) fn all_queues(&self) -> Vec<(u32, Queue)> {
+        let brokers = (0..).zip(&self.brokers);
+        brokers
+            .flat_map(|(at, broker)| {
+                (0..self.queues.cast_signed()).map(move |id| {
+                    let queue = Queue {
+                        topic: self.topic.clone(),
+                        broker: broker.name.clone(),
+                        id,
+                    };
+                    (at, queue)
+                })
+            })
+            .collect()
+    }
+
+    /// What a log of this run says first.
+    pub(crate) async fn run(&self, id: u64) -> Result<Run, Failure> {
+        if !self.routed {
+            let why = "only what is found through --namesrv can be read back";
+            return Err(Failure::Impossible(why.into()));
+        }
+        let mut starts = Vec::new();
+        for (broker, queue) in self.all_queues() {
+            let offset = self.client.max_offset(&queue).await?;
+            starts.push(Start {
+                broker,
+                queue: queue.id.cast_unsigned(),
+                offset: offset.cast_unsigned(),
+            });
+        }
+        Ok(Run {
+            id,
+            namesrv: self.namesrv.to_string(),
+            topic: self.topic.to_string(),
+            brokers: self
+                .brokers
+                .iter()
+                .map(|broker| broker.name.to_string())
+                .collect(),
+            starts,
+        })
+    }
+}

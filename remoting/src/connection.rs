@@ -1,0 +1,451 @@
+//! One TCP connection: a single task that reads frames, has them answered in order, and writes what
+//! is due. Both ends of a connection are this same thing.
+//!
+//! Invariants: requests are handed to [`Serve`] in the order in which they arrived; reads pause
+//! while `in_flight` or `unsent` is at its limit, so a peer can make us hold no more than that; all
+//! answers that are due at one moment leave in one write.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use proto::remoting::frame::{Frame, FrameError};
+use proto::remoting::header::Serialization;
+use proto::remoting::{Reply, Request, ResponseCode};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{Answer, Call, Gated, ReplyTo, Serve};
+use crate::in_flight::InFlight;
+use crate::limits::Limits;
+use crate::outgoing::{Outgoing, Unsent};
+use crate::peer::Peer;
+
+/// Room that reads keep ahead of what has arrived.
+const READ_AHEAD_BYTES: usize = 64 << 10;
+/// While a connection is busy its deadlines are looked at this often.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a connection ended, when it was not in order.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Limit(&'static str),
+}
+
+/// What the task waited for and got.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack, one at a time"
+)]
+enum Event {
+    Read(usize),
+    Readable,
+    Writable,
+    Asked(Outgoing),
+    Gate,
+    Tick,
+    Stop,
+    Closed,
+}
+
+struct Waiting {
+    opaque: i32,
+    how: Serialization,
+    until: Instant,
+    gated: Gated,
+}
+
+pub(crate) struct Connection {
+    peer: Peer,
+    serve: Arc<dyn Serve>,
+    limits: Arc<Limits>,
+    outbox: mpsc::Receiver<Outgoing>,
+    input: BytesMut,
+    unsent: Unsent,
+    /// Answers whose watermark is not reached, in the order in which it will be.
+    gated: VecDeque<Waiting>,
+    /// Requests whose answer somebody else will give.
+    held: usize,
+    pace: Pace,
+    stopping: bool,
+}
+
+/// When things last happened; see [`Connection::tick`].
+struct Pace {
+    /// When the first bytes of a first frame came.
+    first_byte: Instant,
+    moved: Instant,
+    wrote: Instant,
+    /// Since when the peer takes nothing of what is due to it.
+    stuck: Option<Instant>,
+    framed: bool,
+    ticking: bool,
+}
+
+impl Connection {
+    /// Takes over `stream`. The peer is usable once [`Connection::run`] runs.
+    pub(crate) fn new(
+        stream: &TcpStream,
+        serve: Arc<dyn Serve>,
+        limits: Arc<Limits>,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        // Room for every held answer at once, and for calls of our own.
+        let (sender, outbox) = mpsc::channel(limits.in_flight * 2);
+        let in_flight = Arc::new(InFlight::default());
+        let peer = Peer::wire(stream.peer_addr()?, sender, in_flight, limits.in_flight);
+        let now = Instant::now();
+        let pace = Pace {
+            first_byte: now,
+            moved: now,
+            wrote: now,
+            stuck: None,
+            framed: false,
+            ticking: false,
+        };
+        Ok(Self {
+            peer,
+            serve,
+            limits,
+            outbox,
+            input: BytesMut::new(),
+            unsent: Unsent::default(),
+            gated: VecDeque::new(),
+            held: 0,
+            pace,
+            stopping: false,
+        })
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Serves until the peer leaves, breaks a rule, or `stop` is cancelled and all is answered.
+    pub(crate) async fn run(mut self, mut stream: TcpStream, stop: CancellationToken) {
+        let departure = Departure {
+            peer: self.peer.clone(),
+            serve: Arc::clone(&self.serve),
+        };
+        let (mut input, output) = stream.split();
+        match self.serve_until_closed(&mut input, &output, &stop).await {
+            Ok(()) => {}
+            Err(Broken::Io(error)) => {
+                tracing::debug!(peer = %self.peer.addr(), %error, "connection broke");
+            }
+            Err(broken) => {
+                tracing::warn!(peer = %self.peer.addr(), reason = %broken, "closing connection");
+                // The answers to what came before it, as far as the socket takes them.
+                drop(self.unsent.write_to(&output));
+            }
+        }
+        drop(departure);
+    }
+
+    async fn serve_until_closed(
+        &mut self,
+        input: &mut ReadHalf<'_>,
+        output: &WriteHalf<'_>,
+        stop: &CancellationToken,
+    ) -> Result<(), Broken> {
+        let timer = sleep(self.limits.idle);
+        tokio::pin!(timer);
+        loop {
+            self.answer_frames()?;
+            self.release_gated();
+            while self.has_space()
+                && let Ok(outgoing) = self.outbox.try_recv()
+            {
+                self.take(outgoing);
+            }
+            self.write(output)?;
+            // What was written made room for frames that had to wait.
+            if self.has_room() && self.has_frame() {
+                continue;
+            }
+            if self.stopping && self.gated.is_empty() && self.held == 0 && self.unsent.is_empty() {
+                return Ok(());
+            }
+            match self.next_event(input, output, stop, timer.as_mut()).await? {
+                Event::Read(0) | Event::Closed => return Ok(()),
+                Event::Read(_) => self.moved(timer.as_mut()),
+                Event::Readable => {
+                    self.input.reserve(READ_AHEAD_BYTES);
+                    self.moved(timer.as_mut());
+                    if !self.pace.framed {
+                        self.pace.first_byte = self.pace.moved;
+                    }
+                }
+                Event::Asked(outgoing) => {
+                    self.take(outgoing);
+                    self.moved(timer.as_mut());
+                }
+                Event::Writable | Event::Gate => {}
+                Event::Tick => self.tick(timer.as_mut())?,
+                Event::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    async fn next_event(
+        &mut self,
+        input: &mut ReadHalf<'_>,
+        output: &WriteHalf<'_>,
+        stop: &CancellationToken,
+        timer: Pin<&mut Sleep>,
+    ) -> io::Result<Event> {
+        let may_read = !self.stopping && self.has_room();
+        let may_take = self.has_space();
+        let gate = self
+            .gated
+            .front()
+            .map(|first| first.gated.gate.wait(first.gated.at));
+        let peer = &self.peer;
+        let outbox = &mut self.outbox;
+        let buffer = &mut self.input;
+        if may_read && buffer.capacity() > 0 && buffer.capacity() - buffer.len() < 4096 {
+            buffer.reserve(READ_AHEAD_BYTES);
+        }
+        // An idle connection has no buffer and only waits for the first byte.
+        let read = async {
+            if buffer.capacity() == 0 {
+                input.readable().await.map(|()| Event::Readable)
+            } else {
+                input.read_buf(buffer).await.map(Event::Read)
+            }
+        };
+        tokio::select! {
+            biased;
+            event = read, if may_read => event,
+            _ = async { match gate { Some(gate) => gate.await.is_ok(), None => false } },
+                if !self.gated.is_empty() => Ok(Event::Gate),
+            Some(outgoing) = outbox.recv(), if may_take => Ok(Event::Asked(outgoing)),
+            ready = output.writable(), if !self.unsent.is_empty() => ready.map(|()| Event::Writable),
+            () = timer => Ok(Event::Tick),
+            () = peer.closed() => Ok(Event::Closed),
+            () = stop.cancelled(), if !self.stopping => Ok(Event::Stop),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.gated.len() + self.held < self.limits.in_flight && self.has_space()
+    }
+
+    /// May more be put to what is unsent?
+    fn has_space(&self) -> bool {
+        self.unsent.bytes() < self.limits.unsent_bytes
+    }
+
+    fn write(&mut self, output: &WriteHalf<'_>) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let taken = self.unsent.write_to(output)?;
+        let now = Instant::now();
+        if taken > 0 {
+            self.pace.wrote = now;
+            self.pace.stuck = None;
+        }
+        if !self.unsent.is_empty() {
+            self.pace.stuck.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// Might `input` hold a whole frame? Only the length is looked at.
+    fn has_frame(&self) -> bool {
+        let length = self
+            .input
+            .first_chunk::<4>()
+            .map(|length| u32::from_be_bytes(*length));
+        length.is_some_and(|length| self.input.len() - 4 >= length as usize)
+    }
+
+    fn answer_frames(&mut self) -> Result<(), FrameError> {
+        while self.has_room() && !self.stopping {
+            let max = if self.pace.framed {
+                self.limits.frame_bytes
+            } else {
+                self.limits.first_frame_bytes
+            };
+            let Some(frame) = Frame::split_off(&mut self.input, max)? else {
+                break;
+            };
+            self.answer(&frame)?;
+            self.pace.framed = true;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, frame: &Frame) -> Result<(), FrameError> {
+        let header = frame.header()?;
+        if header.is_response() {
+            let reply = Reply::decode(&header, frame);
+            if let Some(in_flight) = self.peer.in_flight() {
+                // Nobody may wait for it any more: its caller gave up.
+                in_flight.complete(header.opaque, reply);
+            }
+            return Ok(());
+        }
+        let (opaque, how, oneway) = (header.opaque, frame.serialization(), header.is_oneway());
+        let answer = match Request::decode(&header, frame) {
+            Ok(request) => {
+                let reply_to = if oneway {
+                    ReplyTo::Nobody
+                } else {
+                    ReplyTo::Wire { opaque, how }
+                };
+                let (version, language) = (header.version, header.language);
+                let peer = self.peer.clone();
+                self.serve.answer(Call {
+                    peer,
+                    version,
+                    language,
+                    oneway,
+                    request,
+                    reply_to,
+                })
+            }
+            Err(error) => Answer::Now(Reply::refused(
+                ResponseCode::SYSTEM_ERROR,
+                error.to_string(),
+            )),
+        };
+        if !oneway {
+            self.give(opaque, how, answer);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, opaque: i32, how: Serialization, answer: Answer) {
+        match answer {
+            Answer::Now(reply) => self.unsent.reply(opaque, how, reply),
+            Answer::Gated(gated) => {
+                let until = Instant::now() + gated.within;
+                self.gated.push_back(Waiting {
+                    opaque,
+                    how,
+                    until,
+                    gated,
+                });
+            }
+            Answer::Held => self.held += 1,
+        }
+    }
+
+    fn release_gated(&mut self) {
+        while let Some(first) = self.gated.front() {
+            let reached = first.gated.gate.reached() >= first.gated.at;
+            if !reached && !first.gated.gate.is_stopped() {
+                return;
+            }
+            let Some(Waiting {
+                opaque, how, gated, ..
+            }) = self.gated.pop_front()
+            else {
+                return;
+            };
+            let reply = if reached {
+                gated.reply
+            } else {
+                gated.stopped()
+            };
+            self.unsent.reply(opaque, how, reply);
+        }
+    }
+
+    fn take(&mut self, outgoing: Outgoing) {
+        match outgoing {
+            Outgoing::Answer {
+                opaque,
+                how,
+                answer,
+            } => {
+                self.held -= 1;
+                self.give(opaque, how, answer);
+            }
+            Outgoing::Request {
+                opaque,
+                oneway,
+                request,
+            } => {
+                self.unsent.request(opaque, oneway, &request);
+            }
+            Outgoing::Abandoned => self.held -= 1,
+        }
+    }
+
+    fn moved(&mut self, timer: Pin<&mut Sleep>) {
+        self.pace.moved = Instant::now();
+        if !self.pace.ticking {
+            self.pace.ticking = true;
+            timer.reset(self.pace.moved + TICK);
+        }
+    }
+
+    /// Looks at every deadline; an idle connection is not looked at again before it is due.
+    fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Broken> {
+        let now = Instant::now();
+        let last = self.pace.moved.max(self.pace.wrote);
+        let stuck = self.pace.stuck;
+        if stuck.is_some_and(|since| now >= since + self.limits.write_stall) {
+            return Err(Broken::Limit("the peer does not take its answers"));
+        }
+        if !self.pace.framed
+            && !self.input.is_empty()
+            && now >= self.pace.first_byte + self.limits.first_frame
+        {
+            return Err(Broken::Limit("no whole first frame in time"));
+        }
+        if now >= last + self.limits.idle {
+            return Err(Broken::Limit("idle"));
+        }
+        while self.gated.front().is_some_and(|first| now >= first.until) {
+            let Some(Waiting {
+                opaque, how, gated, ..
+            }) = self.gated.pop_front()
+            else {
+                break;
+            };
+            self.unsent.reply(opaque, how, gated.overdue());
+        }
+        let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();
+        self.pace.ticking = busy || now < last + TICK;
+        if self.pace.ticking {
+            timer.reset(now + TICK);
+        } else {
+            self.input = BytesMut::new();
+            self.unsent.shrink();
+            timer.reset(last + self.limits.idle);
+        }
+        Ok(())
+    }
+}
+
+/// Tells everybody that the connection is gone, also when its task panicked or was aborted.
+struct Departure {
+    peer: Peer,
+    serve: Arc<dyn Serve>,
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.peer.close();
+        if let Some(in_flight) = self.peer.in_flight() {
+            in_flight.close();
+        }
+        self.serve.disconnected(&self.peer);
+    }
+}

@@ -1,0 +1,91 @@
+//! Requests that we sent on a link and that are not answered yet: which opaque belongs to whom.
+//! Invariant: an opaque is in the table from before its frame leaves until its reply, its caller's
+//! end, or the link's end.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use proto::remoting::Reply;
+use tokio::sync::oneshot;
+
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    next: i32,
+    waiting: HashMap<i32, oneshot::Sender<Reply>>,
+    closed: bool,
+}
+
+impl InFlight {
+    /// A fresh opaque and the place its reply will come to; `None` when the link is gone or `max`
+    /// requests wait already.
+    pub(crate) fn enter(&self, max: usize) -> Option<(i32, oneshot::Receiver<Reply>)> {
+        let mut table = self.0.lock();
+        if table.closed || table.waiting.len() >= max {
+            return None;
+        }
+        let opaque = table.opaque();
+        let (sender, receiver) = oneshot::channel();
+        table.waiting.insert(opaque, sender);
+        Some((opaque, receiver))
+    }
+
+    /// An opaque for a request that wants no reply.
+    pub(crate) fn opaque(&self) -> i32 {
+        self.0.lock().opaque()
+    }
+
+    /// Gives a reply to its caller; false when nobody waits for it.
+    pub(crate) fn complete(&self, opaque: i32, reply: Reply) -> bool {
+        let caller = self.0.lock().waiting.remove(&opaque);
+        caller.is_some_and(|caller| caller.send(reply).is_ok())
+    }
+
+    pub(crate) fn forget(&self, opaque: i32) {
+        self.0.lock().waiting.remove(&opaque);
+    }
+
+    /// The link is gone: every caller learns it by the end of its channel.
+    pub(crate) fn close(&self) {
+        let mut table = self.0.lock();
+        table.closed = true;
+        table.waiting.clear();
+    }
+}
+
+impl Table {
+    fn opaque(&mut self) -> i32 {
+        loop {
+            self.next = self.next.wrapping_add(1);
+            if !self.waiting.contains_key(&self.next) {
+                return self.next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_reaches_its_caller_once() {
+        let table = InFlight::default();
+        let (opaque, mut caller) = table.enter(1).unwrap();
+        assert!(table.enter(1).is_none(), "the limit holds");
+        assert!(table.complete(opaque, Reply::ok()));
+        assert!(!table.complete(opaque, Reply::ok()));
+        assert_eq!(caller.try_recv(), Ok(Reply::ok()));
+    }
+
+    #[test]
+    fn closing_ends_every_wait() {
+        let table = InFlight::default();
+        let (_, mut caller) = table.enter(8).unwrap();
+        table.close();
+        assert_eq!(caller.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert!(table.enter(8).is_none());
+    }
+}

@@ -1,0 +1,208 @@
+//! A peer that one can call, whichever link leads to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proto::remoting::{Reply, Request};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::in_flight::InFlight;
+use crate::local::LocalEnd;
+use crate::outgoing::Outgoing;
+
+/// Why a call has no reply. Only `NotSent` promises that the peer did not act on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("not sent: {0}")]
+    NotSent(&'static str),
+    #[error("the link closed before the answer")]
+    Closed,
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// A handle to the other end of a link. Clones are the same peer; equality is identity.
+#[derive(Clone, Debug)]
+pub struct Peer(Arc<Link>);
+
+#[derive(Debug)]
+struct Link {
+    id: u64,
+    addr: SocketAddr,
+    closed: CancellationToken,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Wire {
+        outbox: mpsc::Sender<Outgoing>,
+        in_flight: Arc<InFlight>,
+        in_flight_max: usize,
+    },
+    Local(LocalEnd),
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Peer {
+    pub(crate) fn wire(
+        addr: SocketAddr,
+        outbox: mpsc::Sender<Outgoing>,
+        in_flight: Arc<InFlight>,
+        in_flight_max: usize,
+    ) -> Self {
+        Self::new(
+            addr,
+            Way::Wire {
+                outbox,
+                in_flight,
+                in_flight_max,
+            },
+        )
+    }
+
+    pub(crate) fn local(addr: SocketAddr, end: LocalEnd) -> Self {
+        Self::new(addr, Way::Local(end))
+    }
+
+    fn new(addr: SocketAddr, way: Way) -> Self {
+        Self(Arc::new(Link {
+            id: next_id(),
+            addr,
+            closed: CancellationToken::new(),
+            way,
+        }))
+    }
+
+    /// Unique in this process, never reused.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Where it is; for an in-process link, the address it was given.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    pub fn is_open(&self) -> bool {
+        !self.0.closed.is_cancelled()
+    }
+
+    /// Resolves when the link is gone.
+    pub async fn closed(&self) {
+        self.0.closed.cancelled().await;
+    }
+
+    /// Closes the link; what is unsent is dropped.
+    pub fn close(&self) {
+        self.0.closed.cancel();
+    }
+
+    /// Asks, and waits for the reply.
+    ///
+    /// # Errors
+    /// When there is no reply in time; only [`CallError::NotSent`] says that nothing happened.
+    pub async fn call(&self, request: Request, within: Duration) -> Result<Reply, CallError> {
+        if !self.is_open() {
+            return Err(CallError::NotSent("the link is closed"));
+        }
+        match &self.0.way {
+            Way::Local(end) => tokio::time::timeout(within, end.call(request))
+                .await
+                .unwrap_or(Err(CallError::TimedOut)),
+            Way::Wire {
+                outbox,
+                in_flight,
+                in_flight_max,
+            } => {
+                let Some((opaque, reply)) = in_flight.enter(*in_flight_max) else {
+                    return Err(CallError::NotSent("too many requests wait for an answer"));
+                };
+                // Leaves the table also when the caller goes away in the middle of the wait.
+                let _entry = Entry { in_flight, opaque };
+                let wait = async {
+                    let request = Outgoing::Request {
+                        opaque,
+                        oneway: false,
+                        request,
+                    };
+                    if outbox.send(request).await.is_err() {
+                        return Err(CallError::NotSent("the link is closed"));
+                    }
+                    reply.await.map_err(|_| CallError::Closed)
+                };
+                tokio::time::timeout(within, wait)
+                    .await
+                    .unwrap_or(Err(CallError::TimedOut))
+            }
+        }
+    }
+
+    /// Tells without waiting for anything; dropped when the link is gone.
+    ///
+    /// # Errors
+    /// When nothing was sent: the link is gone or has too much to send already.
+    pub fn notify(&self, request: Request) -> Result<(), CallError> {
+        match &self.0.way {
+            Way::Local(end) => {
+                end.notify(request);
+                Ok(())
+            }
+            Way::Wire {
+                outbox, in_flight, ..
+            } => {
+                let request = Outgoing::Request {
+                    opaque: in_flight.opaque(),
+                    oneway: true,
+                    request,
+                };
+                outbox
+                    .try_send(request)
+                    .map_err(|_| CallError::NotSent("the link has no room"))
+            }
+        }
+    }
+
+    /// Hands something to the connection's own task. Its room is that of all the requests in
+    /// flight, so a peer for whom it overflows is not reading at all: closed.
+    pub(crate) fn push(&self, outgoing: Outgoing) {
+        if let Way::Wire { outbox, .. } = &self.0.way
+            && outbox.try_send(outgoing).is_err()
+        {
+            self.close();
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> Option<&InFlight> {
+        match &self.0.way {
+            Way::Wire { in_flight, .. } => Some(in_flight),
+            Way::Local(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Peer {}
+
+struct Entry<'a> {
+    in_flight: &'a InFlight,
+    opaque: i32,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.in_flight.forget(self.opaque);
+    }
+}

@@ -1,0 +1,193 @@
+//! Taking messages in: everything that can be known without the lock, then the lock, then out.
+//!
+//! An append only reserves places and encodes; what it returns is not yet written. The caller waits
+//! until the store says that the log is written (or durable) up to [`Appended::end`]. An append that
+//! was refused left nothing behind.
+
+use std::io;
+use std::sync::Arc;
+
+use proto::message::{Draft, DraftError, LogOffset, QueueOffset, extend_java_hash, split_keys};
+
+use crate::Store;
+use crate::expire::DiskLevel;
+use crate::queue::{Queue, QueueError};
+use crate::staging::Staging;
+
+/// Where a message will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub log_offset: LogOffset,
+    pub size: u32,
+    pub queue_offset: QueueOffset,
+    /// The message is written when the log is written up to here.
+    pub end: LogOffset,
+    pub store_timestamp: i64,
+}
+
+/// Why a message was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("the disk is full")]
+    DiskFull,
+    #[error("too many bytes wait to be written")]
+    StagingFull,
+    #[error("the store has stopped")]
+    Stopped,
+    #[error("the body is larger than {max} bytes, or the batch larger than a segment")]
+    TooLarge { max: u32 },
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error("no room can be made in the log: {0}")]
+    Io(io::Error),
+}
+
+/// What is known of a draft before it has a place.
+#[derive(Debug)]
+pub(crate) struct ReadyDraft {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) size: u32,
+    pub(crate) body_crc: u32,
+    pub(crate) keys: KeyHashes,
+}
+
+/// The hashes that a message is found by; more than a few are rare.
+#[derive(Debug, Default)]
+pub(crate) struct KeyHashes {
+    few: [i32; 4],
+    count: usize,
+    many: Vec<i32>,
+}
+
+impl KeyHashes {
+    pub(crate) fn of<'k>(topic_hash: i32, keys: impl Iterator<Item = &'k str>) -> Self {
+        let mut hashes = Self::default();
+        for key in keys {
+            let hash = crate::index::key_hash(extend_java_hash(topic_hash, key));
+            if let Some(place) = hashes.few.get_mut(hashes.count) {
+                *place = hash;
+            } else {
+                if hashes.many.is_empty() {
+                    hashes.many.extend_from_slice(&hashes.few);
+                }
+                hashes.many.push(hash);
+            }
+            hashes.count += 1;
+        }
+        hashes
+    }
+
+    pub(crate) fn as_slice(&self) -> &[i32] {
+        if self.many.is_empty() {
+            self.few.get(..self.count).unwrap_or(&[])
+        } else {
+            &self.many
+        }
+    }
+}
+
+impl Store {
+    /// Takes one message in.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then nothing of the message is or will be stored.
+    pub fn append(&self, draft: &Draft<'_>, now_ms: i64) -> Result<Appended, AppendError> {
+        let ready = self.ready_draft(draft)?;
+        let mut staging = self.staging.lock();
+        self.make_room(&mut staging, ready.size)?;
+        let appended = staging.push(draft, ready, now_ms, self.config.record_crc);
+        self.wake_writer(staging);
+        Ok(appended)
+    }
+
+    /// Takes several messages in: all or none, one after the other, in one segment.
+    ///
+    /// # Errors
+    /// [`AppendError`]; then nothing of any message is or will be stored.
+    pub fn append_batch(
+        &self,
+        drafts: &[Draft<'_>],
+        now_ms: i64,
+    ) -> Result<Vec<Appended>, AppendError> {
+        let ready = drafts
+            .iter()
+            .map(|draft| self.ready_draft(draft))
+            .collect::<Result<Vec<_>, _>>()?;
+        let size = ready
+            .iter()
+            .try_fold(0u32, |sum, draft| sum.checked_add(draft.size))
+            .ok_or(AppendError::TooLarge {
+                max: self.config.max_message_bytes,
+            })?;
+        let mut staging = self.staging.lock();
+        self.make_room(&mut staging, size)?;
+        let appended = drafts
+            .iter()
+            .zip(ready)
+            .map(|(draft, ready)| staging.push(draft, ready, now_ms, self.config.record_crc))
+            .collect();
+        self.wake_writer(staging);
+        Ok(appended)
+    }
+
+    fn ready_draft(&self, draft: &Draft<'_>) -> Result<ReadyDraft, AppendError> {
+        let max = self.config.max_message_bytes;
+        if u32::try_from(draft.body.len()).map_or(true, |bytes| bytes > max) {
+            return Err(AppendError::TooLarge { max });
+        }
+        let size = draft.record_bytes(self.config.record_crc)?;
+        let queue = self.queues.find_or_make(draft.topic, draft.queue_id)?;
+        let keys = split_keys(draft.keys.unwrap_or(""));
+        let keys = KeyHashes::of(queue.topic_hash, draft.unique_key.into_iter().chain(keys));
+        Ok(ReadyDraft {
+            queue,
+            size,
+            body_crc: crc32fast::hash(draft.body),
+            keys,
+        })
+    }
+
+    /// Sees to it that `size` bytes can be staged and written, in one segment.
+    fn make_room(&self, staging: &mut Staging, size: u32) -> Result<(), AppendError> {
+        if staging.halt.is_some() {
+            return Err(AppendError::Stopped);
+        }
+        if self.disk_level() == DiskLevel::Full {
+            return Err(AppendError::DiskFull);
+        }
+        let waiting = staging.batch.bytes.len();
+        if waiting > 0 && waiting + size as usize > self.config.staging_bytes_max {
+            return Err(AppendError::StagingFull);
+        }
+        let needed = u64::from(size) + u64::from(proto::message::BLANK_BYTES);
+        let segment_end = self.log.segment_end(staging.end);
+        if staging.end + needed <= segment_end {
+            return self.log.make_ready(staging.end + needed).map_err(no_room);
+        }
+        if needed > self.log.segment_bytes() {
+            return Err(AppendError::TooLarge {
+                max: self.config.max_message_bytes,
+            });
+        }
+        self.log.make_ready(segment_end + needed).map_err(no_room)?;
+        staging.roll(segment_end);
+        Ok(())
+    }
+
+    fn wake_writer(&self, mut staging: parking_lot::MutexGuard<'_, Staging>) {
+        let writer_waits = std::mem::take(&mut staging.writer_waits);
+        drop(staging);
+        if writer_waits {
+            self.staged.notify_one();
+        }
+    }
+}
+
+fn no_room(error: io::Error) -> AppendError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull,
+        _ => AppendError::Io(error),
+    }
+}

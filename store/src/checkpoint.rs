@@ -1,0 +1,179 @@
+//! The checkpoint page: from where on a store must look at its log when it opens.
+//!
+//! ```text
+//!   0  i64 store time of the newest durable message in the log        RocketMQ's fields
+//!   8  i64 the same for the consume queues
+//!  16  i64 the same for the key index
+//!  24  i64 masterFlushedOffset    32  i64 confirmPhyOffset
+//!  64  "gantry 1"                                                     ours, RocketMQ leaves it alone
+//!  72  u64 good_to: below it log, queues and index are durable
+//!  80  u64 units: the sum of the ends of all queues at that point
+//!  88  [16] boot id of the machine that wrote this
+//! 104  u64 1 after a clean close
+//! 112  u32 number of index files
+//! 116  u32 number of the next entry in the last one
+//! 120  u32 CRC of bytes 0..120
+//! ```
+//!
+//! All in the first 512 of 4,096 bytes, so one sector has all of it or nothing. When RocketMQ used
+//! the store in between, its fields differ, the CRC is wrong, and ours do not count.
+
+use std::io;
+use std::path::Path;
+
+use crate::files::{Access, Disk};
+use crate::index::IndexPosition;
+
+const PAGE_BYTES: u64 = 4096;
+const SECTOR_BYTES: usize = 512;
+const MAGIC: &[u8; 8] = b"gantry 1";
+const CRC_AT: usize = 120;
+
+/// RocketMQ's part: store times in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) log: i64,
+    pub(crate) queues: i64,
+    pub(crate) index: i64,
+}
+
+/// Our part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) good_to: u64,
+    pub(crate) units: u64,
+    pub(crate) boot_id: [u8; 16],
+    pub(crate) closed: bool,
+    pub(crate) index: IndexPosition,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub(crate) times: Times,
+    /// Missing when the store was last used by RocketMQ, or the page is damaged.
+    pub(crate) known: Option<Known>,
+}
+
+impl Checkpoint {
+    /// Reads the page; a missing or short one says nothing.
+    pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        let mut page = [0; SECTOR_BYTES];
+        match disk.open(path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            file => {
+                file?.read_at(&mut page, 0)?;
+            }
+        }
+        Ok(Self::from_page(&page))
+    }
+
+    fn from_page(page: &[u8; SECTOR_BYTES]) -> Self {
+        let number = |at: usize| {
+            let bytes = page.get(at..).and_then(|bytes| bytes.first_chunk::<8>());
+            bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+        };
+        let times = Times {
+            log: number(0).cast_signed(),
+            queues: number(8).cast_signed(),
+            index: number(16).cast_signed(),
+        };
+        let covered = page.get(..CRC_AT).unwrap_or(&[]);
+        let crc = page
+            .get(CRC_AT..)
+            .and_then(|bytes| bytes.first_chunk::<4>());
+        let is_ours =
+            page.get(64..72) == Some(MAGIC) && crc == Some(&crc32fast::hash(covered).to_be_bytes());
+        let mut boot_id = [0; 16];
+        boot_id.copy_from_slice(&page[88..104]);
+        let known = is_ours.then(|| Known {
+            good_to: number(72),
+            units: number(80),
+            boot_id,
+            closed: number(104) == 1,
+            index: IndexPosition {
+                files: (number(112) >> 32) as u32,
+                count: (number(112) & 0xFFFF_FFFF) as u32,
+            },
+        });
+        Self { times, known }
+    }
+
+    fn to_page(self) -> [u8; SECTOR_BYTES] {
+        let mut page = [0; SECTOR_BYTES];
+        let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &self.times.log.to_be_bytes());
+        put(8, &self.times.queues.to_be_bytes());
+        put(16, &self.times.index.to_be_bytes());
+        if let Some(known) = self.known {
+            put(64, MAGIC);
+            put(72, &known.good_to.to_be_bytes());
+            put(80, &known.units.to_be_bytes());
+            put(88, &known.boot_id);
+            put(104, &u64::from(known.closed).to_be_bytes());
+            put(112, &known.index.files.to_be_bytes());
+            put(116, &known.index.count.to_be_bytes());
+            let crc = crc32fast::hash(&page[..CRC_AT]);
+            page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+        }
+        page
+    }
+
+    /// Writes the page in place and makes it durable.
+    pub(crate) fn write(self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
+        let file = disk.open(path, Access::Create)?;
+        if file.size_bytes()? != PAGE_BYTES {
+            file.set_size(PAGE_BYTES)?;
+            disk.sync_folder(path.parent().unwrap_or(Path::new("")))?;
+        }
+        file.write_all_at(&self.to_page(), 0)?;
+        file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECKPOINT: Checkpoint = Checkpoint {
+        times: Times {
+            log: 5,
+            queues: 4,
+            index: -3,
+        },
+        known: Some(Known {
+            good_to: 1 << 40,
+            units: 77,
+            boot_id: [9; 16],
+            closed: true,
+            index: IndexPosition { files: 3, count: 9 },
+        }),
+    };
+
+    #[test]
+    fn a_page_comes_back() {
+        assert_eq!(Checkpoint::from_page(&CHECKPOINT.to_page()), CHECKPOINT);
+    }
+
+    #[test]
+    fn any_changed_bit_of_what_is_covered_leaves_only_rocketmqs_fields() {
+        for bit in 0..(CRC_AT + 4) * 8 {
+            let mut page = CHECKPOINT.to_page();
+            page[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Checkpoint::from_page(&page).known, None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_rocketmq_has_times_only() {
+        let mut page = [0; SECTOR_BYTES];
+        page[..8].copy_from_slice(&1_763_652_000_123i64.to_be_bytes());
+        let times = Times {
+            log: 1_763_652_000_123,
+            ..Times::default()
+        };
+        assert_eq!(
+            Checkpoint::from_page(&page),
+            Checkpoint { times, known: None }
+        );
+    }
+}

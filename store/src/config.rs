@@ -1,0 +1,85 @@
+//! What a store is told when it opens.
+
+use std::path::PathBuf;
+
+/// Sizes, limits and rules of one store. The names of the broker's settings are in the comments.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `storePathRootDir`
+    pub root: PathBuf,
+    /// `storePathCommitLog`; usually `root/commitlog`.
+    pub commit_log_dir: PathBuf,
+    /// `mappedFileSizeCommitLog`: the size of each commit log file.
+    pub segment_bytes: u64,
+    /// `mappedFileSizeConsumeQueue`, rounded up to whole units.
+    pub queue_file_bytes: u64,
+    /// `maxHashSlotNum`
+    pub index_slots: u32,
+    /// `maxIndexNum`
+    pub index_entries: u32,
+    /// `maxMessageSize`: the largest body.
+    pub max_message_bytes: u32,
+    /// `enabledAppendPropCRC`: whether each record carries a CRC over all of its bytes.
+    pub record_crc: bool,
+    /// Bytes that may wait for the writer; more are refused.
+    pub staging_bytes_max: usize,
+    /// `messageDelayLevel`, for recovering the delivery times of delayed messages.
+    pub delay_levels_ms: Vec<i64>,
+    pub retention: Retention,
+}
+
+/// When commit log files are removed.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// `deleteWhen`: hours of the day in which expired files are removed.
+    pub delete_hours: Vec<u8>,
+    /// Offset of local time from UTC, for `delete_hours`.
+    pub utc_offset_ms: i64,
+    /// `fileReservedTime`
+    pub reserved_hours: u32,
+    /// `diskMaxUsedSpaceRatio`, as a ratio: above it expired files are removed at any hour.
+    pub used_ratio_max: f64,
+    /// `diskSpaceCleanForciblyRatio`: above it the oldest files go, expired or not.
+    pub used_ratio_force: f64,
+    /// `diskSpaceWarningLevelRatio`: above it appends are refused.
+    pub used_ratio_full: f64,
+    /// `deleteFileBatchMax`
+    pub files_per_run_max: usize,
+}
+
+/// 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h
+const DELAY_LEVELS_S: [i64; 18] = [
+    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
+];
+
+impl Config {
+    /// RocketMQ's sizes and rules in a folder.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self {
+            commit_log_dir: root.join("commitlog"),
+            root,
+            segment_bytes: 1 << 30,
+            queue_file_bytes: 300_000 * 20,
+            index_slots: 5_000_000,
+            index_entries: 20_000_000,
+            max_message_bytes: 4 << 20,
+            record_crc: true,
+            staging_bytes_max: 64 << 20,
+            delay_levels_ms: DELAY_LEVELS_S
+                .iter()
+                .map(|seconds| seconds * 1000)
+                .collect(),
+            retention: Retention {
+                delete_hours: vec![4],
+                utc_offset_ms: 0,
+                reserved_hours: 72,
+                used_ratio_max: 0.75,
+                used_ratio_force: 0.85,
+                used_ratio_full: 0.90,
+                files_per_run_max: 10,
+            },
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Making room: old segments go, and with them what points into them; deleted topics go at once.
+//!
+//! Owns the rules of RocketMQ's clean-up and two guards of ours: expiry by age needs three looks in a
+//! row, and takes at most a fifth of the log a minute, so that a clock that jumps costs little. The
+//! last segment never goes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use proto::message::LogOffset;
+
+use crate::Store;
+use crate::files::Space;
+use crate::persist::PersistError;
+use crate::queue::Queue;
+use crate::read::ReadError;
+use crate::segment::Segment;
+
+/// How full the disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskLevel {
+    Normal,
+    /// Expired files go at any hour.
+    High,
+    /// The oldest files go, expired or not.
+    Critical,
+    /// And appends are refused.
+    Full,
+}
+
+/// The used parts of the file systems, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiskUsage {
+    pub log: f64,
+    pub queues: f64,
+    /// The file system of the log.
+    pub log_space: Space,
+    pub level: DiskLevel,
+}
+
+/// The time of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpireTime {
+    pub now_ms: i64,
+    /// From any fixed moment on, never jumping.
+    pub monotonic_ms: u64,
+}
+
+/// What a run removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    pub segments: usize,
+    pub log_start: LogOffset,
+}
+
+/// The level that was seen last.
+#[derive(Debug, Default)]
+pub(crate) struct SeenLevel(AtomicU8);
+
+impl SeenLevel {
+    pub(crate) fn get(&self) -> DiskLevel {
+        match self.0.load(Ordering::Relaxed) {
+            0 => DiskLevel::Normal,
+            1 => DiskLevel::High,
+            2 => DiskLevel::Critical,
+            _ => DiskLevel::Full,
+        }
+    }
+
+    fn set(&self, level: DiskLevel) {
+        self.0.store(level as u8, Ordering::Relaxed);
+    }
+}
+
+/// What expiry by age remembers from run to run.
+#[derive(Debug, Default)]
+pub(crate) struct AgeGuard {
+    /// Runs in a row that found the first segment expired.
+    looks: u32,
+    /// When the minute began, and how many segments went in it.
+    minute: u64,
+    removed: usize,
+}
+
+impl AgeGuard {
+    const LOOKS: u32 = 3;
+
+    /// How many of `segments` may go now, when `expired` of them are too old.
+    fn allow(&mut self, expired: usize, segments: usize, monotonic_ms: u64) -> usize {
+        self.looks = if expired > 0 {
+            self.looks.saturating_add(1)
+        } else {
+            0
+        };
+        if monotonic_ms.saturating_sub(self.minute) >= 60_000 {
+            (self.minute, self.removed) = (monotonic_ms, 0);
+        }
+        if self.looks < Self::LOOKS {
+            return 0;
+        }
+        let a_fifth = (segments + self.removed).div_ceil(5).max(1);
+        let allowed = expired.min(a_fifth.saturating_sub(self.removed));
+        self.removed += allowed;
+        allowed
+    }
+}
+
+impl Store {
+    /// How full the disk was at the last look.
+    #[must_use]
+    pub fn disk_level(&self) -> DiskLevel {
+        self.disk_level.get()
+    }
+
+    /// Looks how full the disk is; from now on appends are refused, or no longer.
+    ///
+    /// # Errors
+    /// What the disk says; then the level stays as it was.
+    pub fn check_disk(&self) -> io::Result<DiskUsage> {
+        let log_space = self.disk.space(&self.config.commit_log_dir)?;
+        let log = log_space.used_ratio();
+        let queues = self.disk.space(&self.config.root)?.used_ratio();
+        let retention = &self.config.retention;
+        let used = log.max(queues);
+        let level = if used > retention.used_ratio_full {
+            DiskLevel::Full
+        } else if used > retention.used_ratio_force {
+            DiskLevel::Critical
+        } else if used > retention.used_ratio_max {
+            DiskLevel::High
+        } else {
+            DiskLevel::Normal
+        };
+        self.disk_level.set(level);
+        Ok(DiskUsage {
+            log,
+            queues,
+            log_space,
+            level,
+        })
+    }
+
+    /// Removes segments that are too old or in the way, and what points to them. Called each ten
+    /// seconds or so.
+    ///
+    /// # Errors
+    /// What the disk says; the next run goes on.
+    pub fn expire_once(&self, time: ExpireTime) -> io::Result<Expired> {
+        let mut guard = self.age_guard.lock();
+        let mut level = self.check_disk()?.level;
+        let segments = self.log.segments();
+        let allowed = guard.allow(
+            self.expired(&segments, time.now_ms)?,
+            segments.len(),
+            time.monotonic_ms,
+        );
+        let may_expire = self.is_expiry_hour(time.now_ms) || level >= DiskLevel::High;
+        let by_age = if may_expire { allowed } else { 0 };
+
+        let mut removed = 0;
+        let most = self
+            .config
+            .retention
+            .files_per_run_max
+            .min(segments.len().saturating_sub(1));
+        while removed < most && (removed < by_age || level >= DiskLevel::Critical) {
+            if !self.remove_first_segment()? {
+                break;
+            }
+            removed += 1;
+            level = self.check_disk()?.level;
+        }
+        let log_start = self.log.start().unwrap_or(0);
+        if removed > 0 {
+            tracing::info!(removed, log_start, "old segments were removed");
+            self.trim_queues(log_start)?;
+            self.index.remove_below(log_start)?;
+        }
+        Ok(Expired {
+            segments: removed,
+            log_start: LogOffset(log_start),
+        })
+    }
+
+    /// How many segments from the first on are too old.
+    fn expired(&self, segments: &[Arc<Segment>], now_ms: i64) -> io::Result<usize> {
+        let age_ms = i64::from(self.config.retention.reserved_hours) * 3_600_000;
+        let mut expired = 0;
+        for segment in segments {
+            if !self.is_behind_writer(segment)
+                || segment.file.modified_ms()?.saturating_add(age_ms) >= now_ms
+            {
+                break;
+            }
+            expired += 1;
+        }
+        Ok(expired)
+    }
+
+    fn is_expiry_hour(&self, now_ms: i64) -> bool {
+        let retention = &self.config.retention;
+        let hour = (now_ms + retention.utc_offset_ms)
+            .div_euclid(3_600_000)
+            .rem_euclid(24);
+        retention
+            .delete_hours
+            .iter()
+            .any(|&listed| i64::from(listed) == hour)
+    }
+
+    /// Whether all of a segment is written, readable and durable.
+    fn is_behind_writer(&self, segment: &Segment) -> bool {
+        let end = segment.base + self.log.segment_bytes();
+        end <= self.dispatched_to().0 && end <= self.durable_to().0
+    }
+
+    fn remove_first_segment(&self) -> io::Result<bool> {
+        match self.log.segments().first() {
+            Some(first) if self.is_behind_writer(first) => Ok(self.log.remove_first()?.is_some()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Moves the start of all queues behind what is gone and removes files that hold nothing more.
+    fn trim_queues(&self, log_start: u64) -> io::Result<()> {
+        for queue in self.queues.all() {
+            let (min, end) = {
+                let state = queue.state.lock();
+                (state.min, state.end())
+            };
+            let first = self.first_in_log(&queue, min, end, log_start)?;
+            if first > min {
+                queue.state.lock().min = first;
+                self.queue_files
+                    .remove_below(&queue.topic, queue.id, min, first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first unit from `low` to `high` whose record is still in the log.
+    fn first_in_log(&self, queue: &Queue, low: u64, high: u64, start: u64) -> io::Result<u64> {
+        let is_gone = |at: u64| match self.unit(queue, at) {
+            Ok(unit) => Ok(unit.is_none_or(|unit| unit.log_offset < start)),
+            Err(ReadError::Io(error)) => Err(error),
+            Err(ReadError::Damaged { .. } | ReadError::WrongUnit { .. }) => Ok(true),
+        };
+        let (mut low, mut high) = (low, high);
+        if low < high && !is_gone(low)? {
+            return Ok(low);
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_gone(middle)? {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Forgets a topic and its consume queues; the records stay in the log until they expire.
+    ///
+    /// # Errors
+    /// [`PersistError`]; what is left of the folders does no harm.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), PersistError> {
+        {
+            // Neither dispatcher nor caretaker may be half-way through one of the queues.
+            let _no_dispatch = self.dispatching.lock();
+            let _no_persist = self.persisting.lock();
+            let removed = self.queues.remove_topic(topic);
+            if removed.is_empty() {
+                return Ok(());
+            }
+            let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
+            self.dispatched.lock().units -= units;
+            self.queue_files.close(topic);
+        }
+        // The checkpoint must not promise units that are about to go.
+        self.persist_once()?;
+        let folder = self.queue_files.topic_folder(topic);
+        self.disk.remove_folder(&folder).map_err(PersistError::Io)?;
+        self.disk
+            .sync_folder(self.queue_files.folder())
+            .map_err(PersistError::Io)
+    }
+}

@@ -1,0 +1,260 @@
+//! The key index: which records carry a key.
+//!
+//! Owns the entries that are not in a file yet and the files, in [`file`]'s format. Entries come
+//! from the dispatcher and are written by the caretaker; both places are searched. The index only
+//! proposes records: whoever asks looks at the record itself.
+
+mod file;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use proto::message::utc_digits;
+
+pub(crate) use file::{IndexFile, Shape};
+
+use crate::files::{Access, Disk};
+
+/// One key of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyEntry {
+    pub(crate) hash: i32,
+    pub(crate) log_offset: u64,
+    pub(crate) store_timestamp: i64,
+}
+
+/// How far the index is; kept in the checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IndexPosition {
+    /// How many files there are.
+    pub(crate) files: u32,
+    /// The number of the next entry in the last one.
+    pub(crate) count: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct KeyIndex {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    shape: Shape,
+    backlog: Mutex<Vec<KeyEntry>>,
+    files: Mutex<Files>,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    /// Sorted by name, which is by time.
+    files: Vec<IndexFile>,
+    /// From here on files have to be made durable.
+    unsynced_from: Option<usize>,
+}
+
+impl Files {
+    fn position(&self) -> IndexPosition {
+        IndexPosition {
+            files: u32::try_from(self.files.len()).unwrap_or(u32::MAX),
+            count: self.files.last().map_or(0, |last| last.header.count),
+        }
+    }
+}
+
+impl KeyIndex {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, shape: Shape) -> Self {
+        let (backlog, files) = (Mutex::default(), Mutex::default());
+        Self {
+            disk,
+            folder,
+            shape,
+            backlog,
+            files,
+        }
+    }
+
+    /// Loads what files there are; those of another shape are left alone.
+    pub(crate) fn load(&self) -> io::Result<()> {
+        let mut files = self.files.lock();
+        for entry in self.disk.list(&self.folder)? {
+            if entry.is_folder || !entry.name.bytes().all(|digit| digit.is_ascii_digit()) {
+                continue;
+            }
+            let path = self.folder.join(&entry.name);
+            let file = self.disk.open(&path, Access::Write)?;
+            match IndexFile::load(path.clone(), file, self.shape)? {
+                Some(file) => files.files.push(file),
+                None => tracing::warn!(file = %path.display(), "not an index of ours: left alone"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the files are where the checkpoint says.
+    pub(crate) fn reaches(&self, position: IndexPosition) -> io::Result<bool> {
+        let found = self.position();
+        Ok(found.files >= position.files && found.count >= position.count)
+    }
+
+    /// Goes back to a position of the checkpoint; `false` when the files do not reach it.
+    pub(crate) fn roll_back(&self, to: IndexPosition) -> io::Result<bool> {
+        let mut files = self.files.lock();
+        let count = usize::try_from(to.files).unwrap_or(usize::MAX);
+        if files.files.len() < count {
+            return Ok(false);
+        }
+        for newer in files.files.drain(count..) {
+            self.disk.remove_file(&newer.path)?;
+        }
+        match files.files.last_mut() {
+            Some(last) if last.header.count < to.count => Ok(false),
+            Some(last) => last.roll_back(to.count).map(|()| true),
+            None => Ok(true),
+        }
+    }
+
+    /// Removes files that RocketMQ would not trust after a crash.
+    ///
+    /// compat: `IndexService#load` removes those that are newer than the checkpoint says.
+    pub(crate) fn remove_newer_than(&self, time: i64) -> io::Result<()> {
+        let mut files = self.files.lock();
+        let (newer, kept) = std::mem::take(&mut files.files)
+            .into_iter()
+            .partition(|f| f.header.end_time > time);
+        files.files = kept;
+        let newer: Vec<IndexFile> = newer;
+        newer
+            .iter()
+            .try_for_each(|file| self.disk.remove_file(&file.path))
+    }
+
+    /// Removes all files.
+    pub(crate) fn forget(&self) -> io::Result<()> {
+        let mut files = self.files.lock();
+        self.backlog.lock().clear();
+        files.unsynced_from = None;
+        for file in files.files.drain(..) {
+            self.disk.remove_file(&file.path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files whose records are all below the start of the log; they come first.
+    pub(crate) fn remove_below(&self, log_start: u64) -> io::Result<()> {
+        let mut files = self.files.lock();
+        while files.files.len() > 1 && files.files[0].header.end_offset < log_start {
+            let first = files.files.remove(0);
+            files.unsynced_from = files.unsynced_from.map(|from| from.saturating_sub(1));
+            self.disk.remove_file(&first.path)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn backlog(&self) -> MutexGuard<'_, Vec<KeyEntry>> {
+        self.backlog.lock()
+    }
+
+    /// Records below are in the files already.
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.files
+            .lock()
+            .files
+            .last()
+            .map_or(0, |last| last.header.end_offset)
+    }
+
+    /// Writes the entries that wait. They stay searchable all the time.
+    pub(crate) fn write_backlog(&self) -> io::Result<IndexPosition> {
+        let mut files = self.files.lock();
+        let entries = self.backlog.lock().clone();
+        let mut rest = entries.as_slice();
+        while let Some(first) = rest.first() {
+            if files.files.last().is_none_or(|last| last.room() == 0) {
+                self.add_file(&mut files, first.store_timestamp)?;
+            }
+            let at = files.files.len() - 1;
+            files.unsynced_from = Some(files.unsynced_from.map_or(at, |from| from.min(at)));
+            let last = &mut files.files[at];
+            let (now, later) = rest.split_at(rest.len().min(last.room()));
+            last.append(now)?;
+            self.backlog.lock().drain(..now.len());
+            rest = later;
+        }
+        let mut backlog = self.backlog.lock();
+        if backlog.is_empty() {
+            *backlog = Vec::new();
+        }
+        Ok(files.position())
+    }
+
+    /// How far the files are.
+    pub(crate) fn position(&self) -> IndexPosition {
+        self.files.lock().position()
+    }
+
+    fn add_file(&self, files: &mut Files, time: i64) -> io::Result<()> {
+        let newest = files
+            .files
+            .last()
+            .and_then(|last| last.path.file_name()?.to_str());
+        let name = (time..)
+            .map(utc_digits)
+            .find(|name| newest.is_none_or(|newest| newest < name.as_str()))
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let path = self.folder.join(name);
+        let file = self.disk.open(&path, Access::Create)?;
+        files.files.push(IndexFile::create(path, file, self.shape)?);
+        self.disk.sync_folder(&self.folder)
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let mut files = self.files.lock();
+        if let Some(from) = files.unsynced_from {
+            for file in files.files.iter().skip(from) {
+                file.sync()?;
+            }
+            files.unsynced_from = None;
+        }
+        Ok(())
+    }
+
+    /// Calls `found` with the log offsets of a hash, the newest first, until it says stop. Times
+    /// are those of the entries, which are whole seconds.
+    pub(crate) fn find(
+        &self,
+        hash: i32,
+        begin: i64,
+        end: i64,
+        found: &mut dyn FnMut(u64) -> bool,
+    ) -> io::Result<()> {
+        let files = self.files.lock();
+        let waiting: Vec<u64> = {
+            let backlog = self.backlog.lock();
+            let of_hash = backlog.iter().rev().filter(|entry| entry.hash == hash);
+            of_hash.map(|entry| entry.log_offset).collect()
+        };
+        let mut go_on = waiting.into_iter().all(&mut *found);
+        for file in files.files.iter().rev() {
+            let header = file.header;
+            let overlaps = header.begin_time <= end && header.end_time.saturating_add(999) >= begin;
+            if !go_on {
+                break;
+            }
+            if !overlaps {
+                continue;
+            }
+            file.find(hash, |entry| {
+                let time = header.begin_time + i64::from(entry.seconds) * 1000;
+                let is_meant = time <= end && time.saturating_add(999) >= begin;
+                go_on = !is_meant || found(entry.log_offset);
+                go_on
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// compat: `IndexFile#indexKeyHashMethod`: the absolute value, 0 when there is none.
+pub(crate) fn key_hash(java_hash: i32) -> i32 {
+    java_hash.checked_abs().unwrap_or(0)
+}

@@ -1,0 +1,114 @@
+//! Queues, index and checkpoint to disk, off the path of any acknowledgement; and the clean close.
+//!
+//! What is persisted here can all be made again from the log; it only decides how much of the log
+//! the next start has to read. The order keeps that safe: log durable, then queues and index, then
+//! the checkpoint that vouches for them.
+
+use std::io;
+use std::time::Duration;
+
+use crate::Store;
+use crate::checkpoint::{Checkpoint, Known, Times};
+use crate::queue::Unsynced;
+use crate::staging::Halt;
+use crate::write::WriteError;
+
+/// More files than this are made durable all together.
+const FILES_SYNCED_ONE_BY_ONE: usize = 64;
+
+/// Persisting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PersistError {
+    /// Nothing is lost and the next call tries again.
+    #[error("consume queues, index or checkpoint could not be written: {0}")]
+    Io(io::Error),
+    /// The store has stopped.
+    #[error(transparent)]
+    Log(#[from] WriteError),
+}
+
+/// The memory of one persisting run to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Persisting {
+    pub(crate) unsynced: Unsynced,
+}
+
+impl Store {
+    /// Writes what is new in queues and index, makes it durable and writes the checkpoint.
+    ///
+    /// # Errors
+    /// [`PersistError`]; only [`PersistError::Log`] is the end.
+    pub fn persist_once(&self) -> Result<(), PersistError> {
+        self.persist(false)
+    }
+
+    fn persist(&self, closed: bool) -> Result<(), PersistError> {
+        let mut persisting = self.persisting.lock();
+        // Taken first: everything below this end is in a tail or in a file by now.
+        let target = *self.dispatched.lock();
+        self.flush_once()?;
+        self.queue_files
+            .write_dirty(&self.queues, &mut persisting.unsynced)
+            .map_err(PersistError::Io)?;
+        let index = self.index.write_backlog().map_err(PersistError::Io)?;
+        if let Err(error) = self.sync_caches(&mut persisting.unsynced) {
+            self.stop();
+            return Err(WriteError::Flush(error).into());
+        }
+        let checkpoint = Checkpoint {
+            times: Times {
+                log: target.newest_time,
+                queues: target.newest_time,
+                index: target.newest_time,
+            },
+            known: Some(Known {
+                good_to: target.end,
+                units: target.units,
+                boot_id: self.disk.boot_id(),
+                closed,
+                index,
+            }),
+        };
+        checkpoint
+            .write(&*self.disk, &self.paths.checkpoint)
+            .map_err(PersistError::Io)
+    }
+
+    fn sync_caches(&self, unsynced: &mut Unsynced) -> io::Result<()> {
+        if unsynced.files.len() > FILES_SYNCED_ONE_BY_ONE {
+            self.disk.sync_everything(&self.config.root)?;
+        } else {
+            for file in &unsynced.files {
+                file.sync_data()?;
+            }
+            unsynced.folders.dedup();
+            for folder in &unsynced.folders {
+                self.disk.sync_folder(folder)?;
+            }
+        }
+        *unsynced = Unsynced::default();
+        self.index.sync()
+    }
+
+    /// Takes nothing more in, writes and persists everything and marks the store as closed. The
+    /// broker has ended its threads before.
+    ///
+    /// # Errors
+    /// [`PersistError`]; then the next start is one after a crash.
+    pub fn close(&self) -> Result<(), PersistError> {
+        {
+            let mut staging = self.staging.lock();
+            staging.halt = staging.halt.or(Some(Halt::Closed));
+            self.staged.notify_all();
+        }
+        while let Some(batch) = self.write_staged(Duration::ZERO)? {
+            self.dispatch(batch, &mut |_| {});
+        }
+        self.persist(true)?;
+        let remove = || {
+            self.disk.remove_file(&self.paths.abort)?;
+            self.disk.sync_folder(&self.config.root)
+        };
+        remove().map_err(PersistError::Io)
+    }
+}

@@ -1,0 +1,276 @@
+//! Consume queues on disk, as RocketMQ keeps them.
+//!
+//! ```text
+//! consumequeue/<topic>/<queue id>/<first byte, 20 digits>      each file has one fixed size
+//! unit:  i64 log offset | i32 record size | i64 tags code      20 bytes, number = byte / 20
+//! ```
+//!
+//! Files are sparse and as long as configured from the start; a unit of zeros is an unused one. A
+//! queue whose first message is not number 0 begins with filler units (0, i32 max, 0). Reads and
+//! writes go through a few open files, whatever the number of queues.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use proto::message::QueueId;
+
+use super::{Queue, Queues, Unit};
+use crate::files::{Access, Disk, File};
+use crate::segment::{file_name, parse_file_name};
+
+pub(crate) const UNIT_BYTES: usize = 20;
+/// Files that are kept open.
+const OPEN_FILES_MAX: usize = 256;
+/// Stands where messages were that nobody knows any more.
+const FILLER: Unit = Unit {
+    log_offset: 0,
+    size: i32::MAX.cast_unsigned(),
+    tags_code: 0,
+};
+
+#[derive(Debug)]
+pub(crate) struct QueueFiles {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    file_bytes: u64,
+    open: Mutex<OpenFiles>,
+}
+
+#[derive(Debug, Default)]
+struct OpenFiles {
+    files: HashMap<(Arc<str>, QueueId, u64), (Arc<dyn File>, u64)>,
+    uses: u64,
+}
+
+/// What has to be made durable after writing.
+#[derive(Debug, Default)]
+pub(crate) struct Unsynced {
+    pub(crate) files: Vec<Arc<dyn File>>,
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+impl QueueFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, file_bytes: u64) -> Self {
+        let unit = UNIT_BYTES as u64;
+        let file_bytes = file_bytes.div_ceil(unit).max(1) * unit;
+        Self {
+            disk,
+            folder,
+            file_bytes,
+            open: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    pub(crate) fn topic_folder(&self, topic: &str) -> PathBuf {
+        self.folder.join(topic)
+    }
+
+    pub(crate) fn queue_folder(&self, topic: &str, id: QueueId) -> PathBuf {
+        self.topic_folder(topic).join(id.to_string())
+    }
+
+    /// Reads units from `from` on into `units`; how many there were in the same file.
+    pub(crate) fn read(
+        &self,
+        topic: &Arc<str>,
+        id: QueueId,
+        from: u64,
+        units: &mut [[u8; UNIT_BYTES]],
+    ) -> io::Result<usize> {
+        let (base, at) = self.place(from);
+        let file = self.file(topic, id, base, None)?;
+        let read = file.read_at(units.as_flattened_mut(), at)?;
+        Ok(read / UNIT_BYTES)
+    }
+
+    /// Writes the tails of all queues that have one. After an error nothing is forgotten.
+    pub(crate) fn write_dirty(&self, queues: &Queues, unsynced: &mut Unsynced) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let mut dirty = queues.take_dirty().into_iter();
+        while let Some(queue) = dirty.next() {
+            if let Err(error) = self.write_tail(&queue, &mut bytes, unsynced) {
+                for queue in std::iter::once(queue).chain(dirty) {
+                    queues.mark_dirty(&queue);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn write_tail(
+        &self,
+        queue: &Queue,
+        bytes: &mut Vec<u8>,
+        unsynced: &mut Unsynced,
+    ) -> io::Result<()> {
+        bytes.clear();
+        let from = {
+            let state = queue.state.lock();
+            if state.deleted {
+                return Ok(());
+            }
+            bytes.extend(state.tail.iter().flat_map(|unit| unit.to_bytes()));
+            state.persisted
+        };
+        self.write(&queue.topic, queue.id, from, bytes, unsynced)?;
+        let mut state = queue.state.lock();
+        if !state.deleted {
+            let count = bytes.len() / UNIT_BYTES;
+            state.persisted = from + count as u64;
+            state.tail.drain(..count);
+            if state.tail.is_empty() {
+                // An idle queue shall cost nothing.
+                state.tail = Vec::new();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes units that follow each other; new files are made as needed.
+    fn write(
+        &self,
+        topic: &Arc<str>,
+        id: QueueId,
+        from: u64,
+        units: &[u8],
+        unsynced: &mut Unsynced,
+    ) -> io::Result<()> {
+        let (mut from, mut rest) = (from, units);
+        while !rest.is_empty() {
+            let (base, at) = self.place(from);
+            let room = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(rest.len().min(room));
+            let file = self.file(topic, id, base, Some((at, &mut *unsynced)))?;
+            file.write_all_at(now, at)?;
+            if !unsynced
+                .files
+                .iter()
+                .rev()
+                .take(2)
+                .any(|other| Arc::ptr_eq(other, &file))
+            {
+                unsynced.files.push(file);
+            }
+            from += (now.len() / UNIT_BYTES) as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// The file that holds a unit, and where in it.
+    fn place(&self, unit: u64) -> (u64, u64) {
+        let byte = unit * UNIT_BYTES as u64;
+        (
+            byte / self.file_bytes * self.file_bytes,
+            byte % self.file_bytes,
+        )
+    }
+
+    /// An open file. With `create`, a missing one is made, to be written from that byte on.
+    fn file(
+        &self,
+        topic: &Arc<str>,
+        id: QueueId,
+        base: u64,
+        create: Option<(u64, &mut Unsynced)>,
+    ) -> io::Result<Arc<dyn File>> {
+        let key = (Arc::clone(topic), id, base);
+        {
+            let mut open = self.open.lock();
+            open.uses += 1;
+            let now = open.uses;
+            if let Some((file, used)) = open.files.get_mut(&key) {
+                *used = now;
+                return Ok(Arc::clone(file));
+            }
+        }
+        let folder = self.queue_folder(topic, id);
+        let path = folder.join(file_name(base));
+        let file = match (self.disk.open(&path, Access::Write), create) {
+            (Err(error), Some((from, unsynced))) if error.kind() == io::ErrorKind::NotFound => {
+                let file = self.create(topic, &folder, &path, unsynced)?;
+                // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
+                let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
+                file.write_all_at(&FILLER.to_bytes().repeat(fillers), 0)?;
+                file
+            }
+            (opened, _) => opened?,
+        };
+        let mut open = self.open.lock();
+        if open.files.len() >= OPEN_FILES_MAX {
+            let oldest = open.files.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                open.files.remove(&oldest);
+            }
+        }
+        let now = open.uses;
+        open.files.insert(key, (Arc::clone(&file), now));
+        Ok(file)
+    }
+
+    fn create(
+        &self,
+        topic: &str,
+        folder: &std::path::Path,
+        path: &std::path::Path,
+        unsynced: &mut Unsynced,
+    ) -> io::Result<Arc<dyn File>> {
+        let is_new_queue = !self.disk.exists(folder)?;
+        if is_new_queue {
+            self.disk.create_folders(folder)?;
+        }
+        let file = self.disk.open(path, Access::Create)?;
+        file.set_size(self.file_bytes)?;
+        unsynced.folders.push(folder.to_owned());
+        if is_new_queue {
+            unsynced.folders.push(self.topic_folder(topic));
+            unsynced.folders.push(self.folder.clone());
+        }
+        Ok(file)
+    }
+
+    /// Removes the files of a queue that end before unit `first`; `before` was the first till now.
+    pub(crate) fn remove_below(
+        &self,
+        topic: &str,
+        id: QueueId,
+        before: u64,
+        first: u64,
+    ) -> io::Result<()> {
+        let (kept, _) = self.place(first);
+        if self.place(before).0 == kept {
+            return Ok(());
+        }
+        let folder = self.queue_folder(topic, id);
+        for entry in self.disk.list(&folder)? {
+            if parse_file_name(&entry.name).is_some_and(|base| base < kept) {
+                self.disk.remove_file(&folder.join(&entry.name))?;
+            }
+        }
+        self.open
+            .lock()
+            .files
+            .retain(|(name, other, base), _| &**name != topic || *other != id || *base >= kept);
+        Ok(())
+    }
+
+    /// Closes the open files of a topic.
+    pub(crate) fn close(&self, topic: &str) {
+        self.open
+            .lock()
+            .files
+            .retain(|(name, _, _), _| &**name != topic);
+    }
+}

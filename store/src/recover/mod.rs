@@ -1,0 +1,342 @@
+//! Opening a store: which part of it is known to be good, and making the rest good.
+//!
+//! ```text
+//! lock -> segments -> checkpoint says good_to -> queues below good_to from their files
+//!      -> log from good_to on, record by record, into the queues -> cut the torn tail -> abort mark
+//! ```
+//!
+//! After a clean close `good_to` is the end and nothing is read. After a crash only what came behind
+//! the last checkpoint is read. Without our checkpoint (the store is RocketMQ's) its rules say where
+//! to begin. When queues are missing, all of them are made again from the whole log.
+
+mod queues;
+mod scan;
+mod segments;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::{Condvar, Mutex};
+use proto::message::LogOffset;
+
+use crate::checkpoint::{Checkpoint, Known};
+use crate::expire::SeenLevel;
+use crate::files::{Access, Disk};
+use crate::index::{IndexPosition, KeyIndex, Shape};
+use crate::log::CommitLog;
+use crate::marks::Dispatched;
+use crate::persist::Persisting;
+use crate::queue::{QueueFiles, Queues, Unsynced};
+use crate::segment::Segment;
+use crate::staging::Staging;
+use crate::store::Paths;
+use crate::{Config, Store};
+
+/// Why a store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store in {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "{} has {found} bytes, but the size of commit log files is set to {configured}",
+        path.display()
+    )]
+    WrongSegmentSize {
+        path: PathBuf,
+        found: u64,
+        configured: u64,
+    },
+    #[error("the commit log is damaged in {} place(s), nothing was changed", .0.len())]
+    Damaged(Vec<Damage>),
+}
+
+/// A part of the log that cannot be read though something behind it can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub file: PathBuf,
+    /// From the start of the file.
+    pub offset: u64,
+    pub bytes: u64,
+    pub reason: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            file,
+            offset,
+            bytes,
+            reason,
+        } = self;
+        write!(
+            f,
+            "{} at byte {offset}, {bytes} bytes: {reason}",
+            file.display()
+        )
+    }
+}
+
+/// What opening found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    pub was_clean: bool,
+    pub log_start: LogOffset,
+    pub log_end: LogOffset,
+    /// Where reading the log began; equal to the end when nothing had to be read.
+    pub read_from: LogOffset,
+    pub records_read: u64,
+    /// What was cut off behind the last whole record.
+    pub torn_bytes: u64,
+    pub queues: usize,
+    /// The queues were made again from the whole log.
+    pub queues_rebuilt: bool,
+}
+
+impl Store {
+    /// Opens a store, making it when there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then nothing in the folder was changed that matters.
+    pub fn open(config: Config, disk: Arc<dyn Disk>) -> Result<(Self, Opened), OpenError> {
+        let paths = Paths::of(&config.root);
+        let lock = take_lock(&config, &*disk, &paths)?;
+        let was_clean = !disk.exists(&paths.abort).map_err(at(&paths.abort))?;
+        let checkpoint =
+            Checkpoint::read(&*disk, &paths.checkpoint).map_err(at(&paths.checkpoint))?;
+        let segments = segments::load(&config, &*disk)?;
+        let queue_files = QueueFiles::new(
+            Arc::clone(&disk),
+            paths.queues.clone(),
+            config.queue_file_bytes,
+        );
+        let mut recovery = Recovery {
+            config: &config,
+            disk: &*disk,
+            queue_files: &queue_files,
+            checkpoint,
+            was_clean,
+            segments,
+            queues: Queues::default(),
+            index: KeyIndex::new(
+                Arc::clone(&disk),
+                paths.index.clone(),
+                Shape {
+                    slots: config.index_slots,
+                    entries: config.index_entries,
+                },
+            ),
+            opened: Opened {
+                was_clean,
+                ..Opened::default()
+            },
+            index_end: 0,
+            unsynced: Unsynced::default(),
+            newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
+        };
+        let end = recovery.run()?;
+        let units = recovery.units();
+        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
+        let Recovery {
+            segments,
+            queues,
+            index,
+            opened,
+            newest_time,
+            unsynced,
+            ..
+        } = recovery;
+        let log = CommitLog::new(
+            Arc::clone(&disk),
+            config.commit_log_dir.clone(),
+            config.segment_bytes,
+            segments,
+            end,
+        );
+        let store = Self {
+            paths,
+            disk,
+            log,
+            queues,
+            queue_files,
+            index,
+            staging: Mutex::new(Staging::new(end, newest_time)),
+            staged: Condvar::new(),
+            spare_batches: Mutex::default(),
+            flushing: Mutex::default(),
+            dispatching: Mutex::default(),
+            disk_level: SeenLevel::default(),
+            age_guard: Mutex::default(),
+            persisting: Mutex::new(Persisting { unsynced }),
+            appended_to: AtomicU64::new(end),
+            durable_to: AtomicU64::new(end),
+            dispatched: Mutex::new(Dispatched {
+                end,
+                units,
+                newest_time,
+            }),
+            verified_from: opened.read_from.0,
+            config,
+            _lock: lock,
+        };
+        Ok((store, opened))
+    }
+}
+
+/// The state of opening.
+struct Recovery<'a> {
+    config: &'a Config,
+    disk: &'a dyn Disk,
+    queue_files: &'a QueueFiles,
+    checkpoint: Checkpoint,
+    was_clean: bool,
+    segments: Vec<Arc<Segment>>,
+    queues: Queues,
+    index: KeyIndex,
+    opened: Opened,
+    unsynced: Unsynced,
+    /// Records below are in the index already.
+    index_end: u64,
+    newest_time: i64,
+}
+
+impl Recovery<'_> {
+    /// Makes the store good; the end of the log.
+    fn run(&mut self) -> Result<u64, OpenError> {
+        let start = self.segments.first().map_or(0, |segment| segment.base);
+        let good_to = if self.load_index()? {
+            self.load_queues(start)?
+        } else {
+            None
+        };
+        self.index_end = self.index.end_offset();
+        let mut vouched = (self.units(), self.index.position());
+        let end = match good_to {
+            Some(good_to) => self.scan_from(good_to)?,
+            None => None,
+        };
+        let (read_from, end) = match (good_to, end) {
+            (Some(good_to), Some(end)) => (good_to, end),
+            _ => {
+                vouched = Default::default();
+                (start, self.rebuild(start)?)
+            }
+        };
+        self.vouch_for(read_from, vouched.0, vouched.1)?;
+        self.opened.log_start = LogOffset(start);
+        self.opened.log_end = LogOffset(end);
+        self.opened.read_from = LogOffset(read_from);
+        self.opened.queues = self.queues.all().len();
+        Ok(end)
+    }
+
+    /// The sum of the ends of all queues.
+    fn units(&self) -> u64 {
+        self.queues
+            .all()
+            .iter()
+            .map(|queue| queue.state.lock().end())
+            .sum()
+    }
+
+    /// Writes down what was good before the log was read, in the run of the machine that it is now.
+    fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
+        let boot_id = self.disk.boot_id();
+        let known = Some(Known {
+            good_to,
+            units,
+            boot_id,
+            closed: false,
+            index,
+        });
+        let path = Paths::of(&self.config.root).checkpoint;
+        let checkpoint = Checkpoint {
+            times: self.checkpoint.times,
+            known,
+        };
+        checkpoint.write(self.disk, &path).map_err(at(&path))
+    }
+
+    /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
+    fn load_index(&self) -> Result<bool, OpenError> {
+        let load = || {
+            self.index.load()?;
+            match self.checkpoint.known {
+                Some(known) if known.closed && self.was_clean => self.index.reaches(known.index),
+                Some(known) => self.index.roll_back(known.index),
+                None if self.was_clean => Ok(true),
+                None => {
+                    self.index.remove_newer_than(self.checkpoint.times.index)?;
+                    Ok(true)
+                }
+            }
+        };
+        load().map_err(at(&self.config.root))
+    }
+
+    /// Makes all queues again from the whole log.
+    fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
+        tracing::warn!("queues or index are missing or behind: making them again from the log");
+        self.opened.queues_rebuilt = true;
+        self.forget_queues()?;
+        self.index_end = 0;
+        self.index.forget().map_err(at(&self.config.root))?;
+        let end = self.scan_from(start)?;
+        Ok(end.expect("a queue that begins anew has no gaps"))
+    }
+
+    /// The end of the last segment.
+    fn log_limit(&self) -> u64 {
+        self.segments
+            .last()
+            .map_or(0, |segment| segment.base + self.config.segment_bytes)
+    }
+
+    fn segment_at(&self, offset: u64) -> Option<&Arc<Segment>> {
+        let first = self.segments.first()?.base;
+        let number = offset.checked_sub(first)? / self.config.segment_bytes;
+        self.segments.get(usize::try_from(number).ok()?)
+    }
+}
+
+fn take_lock(
+    config: &Config,
+    disk: &dyn Disk,
+    paths: &Paths,
+) -> Result<Box<dyn std::fmt::Debug + Send + Sync>, OpenError> {
+    for folder in [
+        &config.root,
+        &config.commit_log_dir,
+        &paths.queues,
+        &paths.index,
+    ] {
+        disk.create_folders(folder).map_err(at(folder))?;
+    }
+    disk.lock(&paths.lock)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked(config.root.clone()),
+            _ => OpenError::Io {
+                path: paths.lock.clone(),
+                source,
+            },
+        })
+}
+
+/// From now on a missing clean close is noticed.
+fn mark_in_use(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
+    let file = disk.open(&paths.abort, Access::Create)?;
+    file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
+    file.sync_data()?;
+    disk.sync_folder(paths.abort.parent().unwrap_or(&paths.abort))
+}
+
+/// Says at which path an error happened.
+fn at(path: &std::path::Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+    move |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

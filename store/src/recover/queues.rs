@@ -1,0 +1,243 @@
+//! How far each consume queue is good.
+//!
+//! Units that point below `good_to` are durable; whatever lies behind them in the files came later,
+//! in any state, and is made zero. A unit tells by its log offset on which side it is, so the border
+//! is found by bisection.
+
+use std::io;
+use std::sync::Arc;
+
+use proto::message::{LogOffset, QueueId, RecordPrefix, StoredMessage, store_timestamp};
+
+use super::{OpenError, Recovery, at};
+use crate::files::{Access, File, read_exact_at};
+use crate::queue::{QueueState, UNIT_BYTES, Unit};
+use crate::segment::{file_name, parse_file_name};
+
+impl Recovery<'_> {
+    /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
+    pub(super) fn load_queues(&mut self, log_start: u64) -> Result<Option<u64>, OpenError> {
+        let good_to = match self.checkpoint.known {
+            Some(known) => Some(known.good_to.max(log_start)),
+            None => self.foreign_good_to(log_start)?,
+        };
+        let root = self.queue_files.folder().clone();
+        let mut units = 0;
+        let mut last = None;
+        for topic in self.disk.list(&root).map_err(at(&root))? {
+            let folder = root.join(&topic.name);
+            for entry in self.disk.list(&folder).map_err(at(&folder))? {
+                let Some(id) = entry
+                    .name
+                    .parse()
+                    .ok()
+                    .map(QueueId)
+                    .filter(|_| entry.is_folder)
+                else {
+                    continue;
+                };
+                let path = folder.join(&entry.name);
+                let good_below = good_to.unwrap_or(u64::MAX);
+                let loaded = self
+                    .load_queue(&topic.name, id, log_start, good_below)
+                    .map_err(at(&path))?;
+                let Some((state, newest)) = loaded else {
+                    continue;
+                };
+                units += state.end();
+                last = last.max(newest);
+                if let Err(error) = self.queues.make(&topic.name, id, state) {
+                    tracing::warn!(folder = %path.display(), %error, "left alone");
+                }
+            }
+        }
+        match (self.checkpoint.known, good_to, last) {
+            (Some(known), ..) if units < known.units => Ok(None),
+            (_, Some(good_to), _) => Ok(Some(good_to)),
+            (_, None, None) => Ok(Some(log_start)),
+            (_, None, Some(last)) => Ok(self.end_of_record(last)),
+        }
+    }
+
+    /// The end of the record that the last unit of all queues points to, if there is one.
+    fn end_of_record(&mut self, log_offset: u64) -> Option<u64> {
+        let segment = Arc::clone(self.segment_at(log_offset)?);
+        let bytes = segment.base + self.config.segment_bytes - log_offset;
+        let rest = segment.slice(log_offset, u32::try_from(bytes).ok()?)?;
+        let message = StoredMessage::verify(&rest, LogOffset(log_offset)).ok()?;
+        self.newest_time = self.newest_time.max(message.store_timestamp);
+        Some(log_offset + u64::from(message.size))
+    }
+
+    /// Where RocketMQ would begin to read its own store after a crash; `None` after a clean exit,
+    /// when its queues say themselves how far they are.
+    ///
+    /// compat: `CommitLog#isMappedFileMatchedRecover`.
+    fn foreign_good_to(&self, log_start: u64) -> Result<Option<u64>, OpenError> {
+        if self.was_clean {
+            return Ok(None);
+        }
+        let times = self.checkpoint.times;
+        let durable = times
+            .log
+            .min(times.queues)
+            .min(times.index)
+            .saturating_sub(3000);
+        for segment in self.segments.iter().rev() {
+            let header = segment.slice(segment.base, 128).unwrap_or_default();
+            let is_message = matches!(RecordPrefix::read(&header), RecordPrefix::Message(_));
+            let time = store_timestamp(&header).filter(|_| is_message);
+            if time.is_some_and(|time| time > 0 && time <= durable) {
+                return Ok(Some(segment.base));
+            }
+        }
+        Ok(Some(log_start))
+    }
+
+    /// The state of one queue and where its last record lies; `None` without files.
+    fn load_queue(
+        &self,
+        topic: &str,
+        id: QueueId,
+        log_start: u64,
+        good_below: u64,
+    ) -> io::Result<Option<(QueueState, Option<u64>)>> {
+        let folder = self.queue_files.queue_folder(topic, id);
+        let file_bytes = self.queue_files.file_bytes();
+        let mut bases: Vec<u64> = self
+            .disk
+            .list(&folder)?
+            .iter()
+            .filter_map(|entry| parse_file_name(&entry.name))
+            .filter(|base| base % file_bytes == 0)
+            .collect();
+        let Some(&first) = bases.first() else {
+            return Ok(None);
+        };
+        let unit = UNIT_BYTES as u64;
+        let mut end = first / unit;
+        let mut newest = None;
+        while let Some(base) = bases.pop() {
+            let path = folder.join(file_name(base));
+            let file = self.disk.open(&path, Access::Write)?;
+            let count = file.size_bytes()?.min(file_bytes) / unit;
+            let is_good = |unit: &Unit| unit.log_offset < good_below;
+            let good = bisect(0, count, |at| {
+                Ok(read_unit(&*file, at)?.is_some_and(|unit| is_good(&unit)))
+            })?;
+            zero_units_behind(&*file, good)?;
+            if good > 0 {
+                end = base / unit + good;
+                newest = read_unit(&*file, good - 1)?.map(|unit| unit.log_offset);
+                break;
+            }
+        }
+        let min = self.first_in_log(&folder, first, end, log_start)?;
+        let state = QueueState {
+            min,
+            persisted: end,
+            ..QueueState::default()
+        };
+        Ok(Some((state, newest)))
+    }
+
+    /// The first unit of a queue whose record is still in the log.
+    fn first_in_log(
+        &self,
+        folder: &std::path::Path,
+        first_base: u64,
+        end: u64,
+        log_start: u64,
+    ) -> io::Result<u64> {
+        let unit = UNIT_BYTES as u64;
+        let file_bytes = self.queue_files.file_bytes();
+        let first = first_base / unit;
+        if log_start == 0 {
+            return Ok(first);
+        }
+        let mut open: Option<(u64, Arc<dyn File>)> = None;
+        bisect(first, end, |number| {
+            let base = number * unit / file_bytes * file_bytes;
+            let file = match &open {
+                Some((other, file)) if *other == base => Arc::clone(file),
+                _ => {
+                    let file = self
+                        .disk
+                        .open(&folder.join(file_name(base)), Access::Read)?;
+                    open = Some((base, Arc::clone(&file)));
+                    file
+                }
+            };
+            let found = read_unit(&*file, number - base / unit)?;
+            Ok(found.is_none_or(|unit| unit.log_offset < log_start))
+        })
+    }
+
+    /// Removes all queue files, so that the log alone says what is in the queues.
+    pub(super) fn forget_queues(&mut self) -> Result<(), OpenError> {
+        self.queues = crate::queue::Queues::default();
+        let root = self.queue_files.folder();
+        for topic in self.disk.list(root).map_err(at(root))? {
+            let folder = root.join(&topic.name);
+            self.disk.remove_folder(&folder).map_err(at(&folder))?;
+        }
+        self.disk.sync_folder(root).map_err(at(root))
+    }
+}
+
+/// The first number from `low` to `high` for which `is_before` no longer holds.
+fn bisect(
+    mut low: u64,
+    mut high: u64,
+    mut is_before: impl FnMut(u64) -> io::Result<bool>,
+) -> io::Result<u64> {
+    // Most queues are short, so the steps grow from the start before they halve.
+    let mut step = 16;
+    while low + step < high && is_before(low + step)? {
+        low += step + 1;
+        step *= 4;
+    }
+    high = high.min(low + step);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle)? {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>> {
+    let mut bytes = [0; UNIT_BYTES];
+    read_exact_at(file, &mut bytes, number * UNIT_BYTES as u64)?;
+    Ok(Unit::from_bytes(&bytes))
+}
+
+/// Makes everything behind the good units zero, so that it is never taken for more of them.
+fn zero_units_behind(file: &dyn File, good: u64) -> io::Result<()> {
+    const CHUNK_BYTES: usize = 4096;
+    let mut from = good * UNIT_BYTES as u64;
+    let mut changed = false;
+    while let Some(data) = file.data_after(from)? {
+        let mut at = data.start.max(from);
+        while at < data.end {
+            let mut bytes = [0; CHUNK_BYTES];
+            let wanted = usize::try_from(data.end - at)
+                .unwrap_or(CHUNK_BYTES)
+                .min(CHUNK_BYTES);
+            let read = file.read_at(&mut bytes[..wanted], at)?;
+            if bytes.iter().any(|&byte| byte != 0) {
+                file.write_all_at(&vec![0; read], at)?;
+                changed = true;
+            }
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
+        }
+        from = data.end;
+    }
+    if changed { file.sync_data() } else { Ok(()) }
+}

@@ -1,0 +1,344 @@
+//! Reading the part of the log that nobody vouches for, and deciding what its end means.
+//!
+//! At the first position that holds no valid record there are three cases. Only zeros follow: the
+//! log ends there. No valid record follows: a write was torn, the rest is cut off. A valid record
+//! follows: if the machine was restarted since the checkpoint, pages that were never flushed got to
+//! the disk in any order, and the rest is cut off as well; if it was not, no write of ours leaves
+//! such a hole, so this is damage, and the store does not open.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proto::message::{
+    LogOffset, RecordError, RecordPrefix, StoredMessage, property, split_keys, tags_code,
+};
+use proto::names::SCHEDULE_TOPIC;
+
+use super::{Damage, OpenError, Recovery, at};
+use crate::append::KeyHashes;
+use crate::index::KeyEntry;
+use crate::queue::{QueueState, Unit};
+use crate::segment::Segment;
+
+/// The log behind a bad record is looked at in such pieces.
+const LOOK_CHUNK_BYTES: u32 = 1 << 20;
+/// Records whose places are kept in memory while the log is read.
+const RECORDS_IN_MEMORY_MAX: u32 = 500_000;
+
+impl Recovery<'_> {
+    /// Reads records from `from` on into the queues, cuts what is torn; the end of the log. `None`
+    /// when the queues turn out to lack messages from before `from`.
+    pub(super) fn scan_from(&mut self, from: u64) -> Result<Option<u64>, OpenError> {
+        if self.log_limit() < from {
+            return Err(self.ends_too_early(from));
+        }
+        let mut position = from;
+        let mut unwritten = 0;
+        while let Some(segment) = self.segment_at(position).cloned() {
+            match self.take_record(&segment, position) {
+                Ok(Step::Record(size)) => position += u64::from(size),
+                Ok(Step::Blank) => position = segment.base + self.config.segment_bytes,
+                Ok(Step::Gap) => return Ok(None),
+                Err(reason) => {
+                    self.end_at(&segment, position, reason)?;
+                    break;
+                }
+            }
+            unwritten += 1;
+            if unwritten == RECORDS_IN_MEMORY_MAX {
+                unwritten = 0;
+                self.write_caches()?;
+            }
+        }
+        for segment in &self.segments {
+            // What was read may be in memory only.
+            if segment.base < position && segment.base + self.config.segment_bytes > from {
+                segment.file.sync_data().map_err(at(&segment.path))?;
+            }
+        }
+        Ok(Some(position))
+    }
+
+    fn take_record(&mut self, segment: &Segment, position: u64) -> Result<Step, RecordError> {
+        let prefix = segment.slice(position, 8).ok_or(RecordError::Truncated)?;
+        let size = match RecordPrefix::read(&prefix) {
+            RecordPrefix::Message(size) => size,
+            RecordPrefix::Blank(_) => return Ok(Step::Blank),
+            RecordPrefix::None => return Err(RecordError::BadMagic),
+        };
+        let record = segment
+            .slice(position, size)
+            .ok_or(RecordError::BadLength)?;
+        let message = StoredMessage::verify(&record, LogOffset(position))?;
+        self.opened.records_read += 1;
+        self.newest_time = self.newest_time.max(message.store_timestamp);
+        Ok(if self.dispatch(&message) {
+            Step::Record(size)
+        } else {
+            Step::Gap
+        })
+    }
+
+    /// Puts a record where the dispatcher would have put it; `false` when messages are missing
+    /// before it.
+    fn dispatch(&mut self, message: &StoredMessage<'_>) -> bool {
+        let log_offset = message.log_offset.0;
+        let Ok(queue) = self.queues.find_or_make(message.topic, message.queue_id) else {
+            tracing::warn!(
+                log_offset,
+                "a topic or queue that cannot be: left out of the queues"
+            );
+            return true;
+        };
+        let keys = message.properties.find(property::KEYS).unwrap_or("");
+        let unique = message.properties.find(property::UNIQUE_KEY);
+        let keys = unique.into_iter().chain(split_keys(keys));
+        let store_timestamp = message.store_timestamp;
+        let keys = keys.filter(|_| log_offset >= self.index_end);
+        for &hash in KeyHashes::of(queue.topic_hash, keys).as_slice() {
+            self.index.backlog().push(KeyEntry {
+                hash,
+                log_offset,
+                store_timestamp,
+            });
+        }
+        if !message.sys_flag.is_queued() {
+            return true;
+        }
+        let offset = message.queue_offset.0;
+        let end = queue.state.lock().end();
+        if offset < end && offset > 0 {
+            tracing::warn!(
+                topic = message.topic,
+                offset,
+                end,
+                log_offset,
+                "not a new message"
+            );
+            return true;
+        }
+        if offset > end && end > 0 && !self.opened.queues_rebuilt {
+            return false;
+        }
+        if offset != end {
+            // The topic was deleted and made again, or the log before was deleted.
+            self.queue_files.close(message.topic);
+            let folder = self
+                .queue_files
+                .queue_folder(message.topic, message.queue_id);
+            if let Err(error) = self.disk.remove_folder(&folder) {
+                tracing::warn!(folder = %folder.display(), %error, "an old queue stays");
+            }
+            *queue.state.lock() = QueueState {
+                min: offset,
+                persisted: offset,
+                ..QueueState::default()
+            };
+        }
+        let size = message.size;
+        let tags_code = self.recovered_tags_code(message);
+        queue.state.lock().tail.push(Unit {
+            log_offset,
+            size,
+            tags_code,
+        });
+        queue.next.store(offset + 1, Ordering::Relaxed);
+        self.queues.mark_dirty(&queue);
+        true
+    }
+
+    /// compat: delayed messages keep their delivery time where others keep the hash of their tags.
+    fn recovered_tags_code(&self, message: &StoredMessage<'_>) -> i64 {
+        let level = (message.topic == SCHEDULE_TOPIC)
+            .then(|| {
+                message
+                    .properties
+                    .find(property::DELAY)?
+                    .parse::<usize>()
+                    .ok()
+            })
+            .flatten()
+            .filter(|level| *level > 0);
+        let delays = &self.config.delay_levels_ms;
+        match level.and_then(|level| delays.get(level - 1).or(delays.last())) {
+            Some(delay) => message.store_timestamp + delay,
+            None => tags_code(message.properties.find(property::TAGS)),
+        }
+    }
+
+    /// Writes queues and index while the log is read, so that they never have to fit into memory.
+    fn write_caches(&mut self) -> Result<(), OpenError> {
+        self.queue_files
+            .write_dirty(&self.queues, &mut self.unsynced)
+            .map_err(at(self.queue_files.folder()))?;
+        self.index.write_backlog().map_err(at(&self.config.root))?;
+        Ok(())
+    }
+
+    /// Decides what the bad record at `position` means, and cuts if it is the end.
+    fn end_at(
+        &mut self,
+        segment: &Arc<Segment>,
+        position: u64,
+        reason: RecordError,
+    ) -> Result<(), OpenError> {
+        let later: Vec<_> = self
+            .segments
+            .iter()
+            .filter(|later| later.base > segment.base)
+            .cloned()
+            .collect();
+        let known_end = self
+            .checkpoint
+            .known
+            .filter(|known| known.closed && self.was_clean);
+        if known_end.is_some_and(|known| known.good_to == position) {
+            return Ok(());
+        }
+        let mut torn_bytes = 0;
+        let mut valid = None;
+        for part in std::iter::once(segment).chain(&later) {
+            let from = position.max(part.base);
+            let found = self.bytes_behind(part, from)?;
+            if found > 0 && valid.is_none() {
+                valid = self.valid_record_behind(part, from)?;
+            }
+            torn_bytes += found;
+        }
+        if torn_bytes == 0 {
+            return Ok(());
+        }
+        let same_boot = self
+            .checkpoint
+            .known
+            .is_none_or(|known| known.boot_id == self.disk.boot_id());
+        if let Some(valid) = valid.filter(|_| same_boot || self.was_clean) {
+            return Err(OpenError::Damaged(vec![Damage {
+                file: segment.path.clone(),
+                offset: position - segment.base,
+                bytes: valid - position,
+                reason: reason.to_string(),
+            }]));
+        }
+        tracing::warn!(position, torn_bytes, %reason, "cutting the torn end of the log");
+        self.opened.torn_bytes = torn_bytes;
+        self.zero_behind(segment, position)?;
+        for unused in later.iter().rev() {
+            self.disk
+                .remove_file(&unused.path)
+                .map_err(at(&unused.path))?;
+        }
+        self.segments.retain(|kept| kept.base <= segment.base);
+        let folder = &self.config.commit_log_dir;
+        self.disk.sync_folder(folder).map_err(at(folder))
+    }
+
+    /// From `from` to the last byte that is not zero.
+    fn bytes_behind(&self, segment: &Segment, from: u64) -> Result<u64, OpenError> {
+        let mut last = from;
+        self.each_data_chunk(segment, from, |offset, bytes| {
+            if let Some(at) = bytes.iter().rposition(|&byte| byte != 0) {
+                last = offset + at as u64 + 1;
+            }
+            None::<()>
+        })?;
+        Ok(last - from)
+    }
+
+    /// The first position behind `from` at which a valid record lies.
+    fn valid_record_behind(&self, segment: &Segment, from: u64) -> Result<Option<u64>, OpenError> {
+        self.each_data_chunk(segment, from, |offset, bytes| {
+            // The magic is behind the size, and both V1 and V2 begin with the same three bytes.
+            let magic = [0xDA, 0xA3, 0x20];
+            bytes
+                .windows(magic.len())
+                .enumerate()
+                .filter(|(_, window)| *window == magic)
+                .filter_map(|(at, _)| (offset + at as u64).checked_sub(4))
+                .filter(|&candidate| candidate > from || candidate == segment.base)
+                .find(|&candidate| is_valid_record(segment, candidate))
+        })
+    }
+
+    /// Calls `look` with the parts of a segment that hold data, each with a few bytes more, until
+    /// it finds something.
+    fn each_data_chunk<T>(
+        &self,
+        segment: &Segment,
+        from: u64,
+        mut look: impl FnMut(u64, &[u8]) -> Option<T>,
+    ) -> Result<Option<T>, OpenError> {
+        let size = self.config.segment_bytes;
+        let mut next = from - segment.base;
+        while let Some(data) = segment.file.data_after(next).map_err(at(&segment.path))? {
+            let mut start = data.start.max(next);
+            let end = data.end.min(size);
+            while start < end {
+                let bytes = LOOK_CHUNK_BYTES.min(u32::try_from(size - start).unwrap_or(u32::MAX));
+                let Some(chunk) = segment.slice(segment.base + start, bytes) else {
+                    break;
+                };
+                if let Some(found) = look(segment.base + start, &chunk) {
+                    return Ok(Some(found));
+                }
+                // Chunks overlap, so that nothing is missed at a border.
+                start += u64::from(bytes.saturating_sub(8).max(8.min(bytes)));
+            }
+            next = end.max(next + 1);
+            if next >= size {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes everything behind the end zero, durably: a later start must not find it.
+    fn zero_behind(&self, segment: &Segment, position: u64) -> Result<(), OpenError> {
+        let mut dirty = Vec::new();
+        self.each_data_chunk(segment, position, |offset, bytes| {
+            if bytes.iter().any(|&byte| byte != 0) {
+                dirty.push((offset, bytes.len()));
+            }
+            None::<()>
+        })?;
+        let zero = || {
+            for (offset, bytes) in &dirty {
+                segment
+                    .file
+                    .write_all_at(&vec![0; *bytes], offset - segment.base)?;
+            }
+            if dirty.is_empty() {
+                Ok(())
+            } else {
+                segment.file.sync_data()
+            }
+        };
+        zero().map_err(at(&segment.path))
+    }
+
+    fn ends_too_early(&self, good_to: u64) -> OpenError {
+        OpenError::Damaged(vec![Damage {
+            file: self.config.commit_log_dir.clone(),
+            offset: self.log_limit(),
+            bytes: good_to.saturating_sub(self.log_limit()),
+            reason: "the log ends before the place up to which it was durable".to_owned(),
+        }])
+    }
+}
+
+enum Step {
+    Record(u32),
+    Blank,
+    /// The queue of the record does not reach up to it.
+    Gap,
+}
+
+fn is_valid_record(segment: &Segment, position: u64) -> bool {
+    let prefix = segment.slice(position, 8).unwrap_or_default();
+    let RecordPrefix::Message(size) = RecordPrefix::read(&prefix) else {
+        return false;
+    };
+    segment
+        .slice(position, size)
+        .is_some_and(|record| StoredMessage::verify(&record, LogOffset(position)).is_ok())
+}

@@ -1,0 +1,75 @@
+//! One fixed-size file of the commit log, named by its first offset.
+//!
+//! Owns the name, the open file and the mapping of a segment. Which segments there are and what is
+//! in them is for `log`.
+
+mod mmap;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub(crate) use mmap::MappedFile;
+
+use crate::files::{Access, Disk, File, Mapping};
+
+/// The digits of a file name: the offset of its first byte.
+const NAME_DIGITS: usize = 20;
+
+/// An open segment. Readers that hold slices of it do not care whether it is removed.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    mapping: Arc<dyn Mapping>,
+}
+
+impl Segment {
+    pub(crate) fn open(disk: &dyn Disk, folder: &Path, base: u64, bytes: u64) -> io::Result<Self> {
+        let path = folder.join(file_name(base));
+        let file = disk.open(&path, Access::Write)?;
+        let mapping = file.map(bytes)?;
+        Ok(Self {
+            base,
+            path,
+            file,
+            mapping,
+        })
+    }
+
+    /// Makes an empty segment; it has its name only when it has its size.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        folder: &Path,
+        base: u64,
+        bytes: u64,
+    ) -> io::Result<Self> {
+        let path = folder.join(file_name(base));
+        let temporary = folder.join(format!("{}.tmp", file_name(base)));
+        let file = disk.open(&temporary, Access::Create)?;
+        file.set_size(0)?;
+        file.set_size(bytes)?;
+        file.sync_data()?;
+        disk.rename(&temporary, &path)?;
+        disk.sync_folder(folder)?;
+        Self::open(disk, folder, base, bytes)
+    }
+
+    /// Bytes at a log offset inside this segment.
+    pub(crate) fn slice(&self, offset: u64, bytes: u32) -> Option<Bytes> {
+        self.mapping.slice(offset.checked_sub(self.base)?, bytes)
+    }
+}
+
+pub(crate) fn file_name(base: u64) -> String {
+    format!("{base:0width$}", width = NAME_DIGITS)
+}
+
+/// The offset that a file name says, if it is the name of a fixed-size file.
+pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
+    let digits = name.len() == NAME_DIGITS && name.bytes().all(|digit| digit.is_ascii_digit());
+    if digits { name.parse().ok() } else { None }
+}

@@ -1,0 +1,185 @@
+//! Records on their way to the log: encoded, placed, not yet written.
+//!
+//! Owns the buffer that appenders fill under one short lock and that the writer takes as a whole.
+//! Offsets are given out here, so log order, queue order and time order are one order. The buffer
+//! holds whole records only; where the log skips to a new segment, a new run begins.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use proto::message::{BLANK_BYTES, Draft, LogOffset, Placement, QueueOffset, blank_record};
+
+use crate::append::{Appended, ReadyDraft};
+use crate::queue::Queue;
+
+/// Why nothing more is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    Closed,
+    Failed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Staging {
+    pub(crate) batch: Batch,
+    /// Where the next record goes.
+    pub(crate) end: u64,
+    pub(crate) halt: Option<Halt>,
+    /// The writer sleeps and wants to be woken.
+    pub(crate) writer_waits: bool,
+    /// The store time of the newest record; times never go back.
+    last_timestamp: i64,
+}
+
+/// What the writer took in one go, and what the dispatcher needs to know of it.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) placed: Vec<Placed>,
+    pub(crate) key_hashes: Vec<i32>,
+    pub(crate) end: LogOffset,
+}
+
+/// Bytes that lie together in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) log_offset: u64,
+    /// Where the run begins in the buffer.
+    pub(crate) begin: usize,
+}
+
+/// One record of a batch.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) log_offset: u64,
+    pub(crate) queue_offset: u64,
+    pub(crate) tags_code: i64,
+    pub(crate) store_timestamp: i64,
+    pub(crate) size: u32,
+    /// Where the record begins in the buffer.
+    pub(crate) begin: usize,
+    /// How many of the batch's key hashes are this record's.
+    pub(crate) keys: usize,
+    /// Prepared and rolled-back records have no place in a queue.
+    pub(crate) is_queued: bool,
+}
+
+impl Batch {
+    /// The log offset behind the last record: an append whose `end` is not above it is written.
+    #[must_use]
+    pub fn end(&self) -> LogOffset {
+        self.end
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.placed.len()
+    }
+
+    /// Empties the batch and keeps its memory, unless a burst made it large.
+    pub(crate) fn clear(&mut self) {
+        const BYTES_KEPT: usize = 8 << 20;
+        const RECORDS_KEPT: usize = 8192;
+        if self.bytes.capacity() > BYTES_KEPT || self.placed.capacity() > RECORDS_KEPT {
+            *self = Self::default();
+            return;
+        }
+        self.bytes.clear();
+        self.runs.clear();
+        self.placed.clear();
+        self.key_hashes.clear();
+    }
+}
+
+impl Staging {
+    pub(crate) fn new(end: u64, last_timestamp: i64) -> Self {
+        Self {
+            batch: Batch::default(),
+            end,
+            halt: None,
+            writer_waits: false,
+            last_timestamp,
+        }
+    }
+
+    /// Fills the segment that ends at `segment_end` with a blank record.
+    pub(crate) fn roll(&mut self, segment_end: u64) {
+        let rest = u32::try_from(segment_end - self.end).unwrap_or(u32::MAX);
+        if rest >= BLANK_BYTES {
+            self.begin_run();
+            self.batch.bytes.extend_from_slice(&blank_record(rest));
+        }
+        self.end = segment_end;
+        self.batch.runs.push(Run {
+            log_offset: self.end,
+            begin: self.batch.bytes.len(),
+        });
+    }
+
+    /// The first bytes of a batch begin a run.
+    fn begin_run(&mut self) {
+        if self.batch.runs.is_empty() {
+            self.batch.runs.push(Run {
+                log_offset: self.end,
+                begin: 0,
+            });
+        }
+    }
+
+    /// Gives the record its places and encodes it. There is room up to its end.
+    pub(crate) fn push(
+        &mut self,
+        draft: &Draft<'_>,
+        ready: ReadyDraft,
+        now_ms: i64,
+        record_crc: bool,
+    ) -> Appended {
+        self.begin_run();
+        self.last_timestamp = self.last_timestamp.max(now_ms);
+        let is_queued = draft.sys_flag.is_queued();
+        // Only changed here, under the lock of the staging buffer.
+        let queue_offset = if is_queued {
+            ready.queue.next.load(Ordering::Relaxed)
+        } else {
+            0
+        };
+        let placement = Placement {
+            log_offset: LogOffset(self.end),
+            queue_offset: QueueOffset(queue_offset),
+            store_timestamp: self.last_timestamp,
+            body_crc: ready.body_crc,
+            record_crc,
+        };
+        let begin = self.batch.bytes.len();
+        draft.encode(&placement, &mut self.batch.bytes);
+        debug_assert_eq!(self.batch.bytes.len() - begin, ready.size as usize);
+        if is_queued {
+            ready.queue.next.store(queue_offset + 1, Ordering::Relaxed);
+        }
+        let keys = ready.keys.as_slice();
+        self.batch.key_hashes.extend_from_slice(keys);
+        let keys = keys.len();
+        self.batch.placed.push(Placed {
+            queue: ready.queue,
+            log_offset: self.end,
+            queue_offset,
+            tags_code: draft.tags_code,
+            store_timestamp: self.last_timestamp,
+            size: ready.size,
+            begin,
+            keys,
+            is_queued,
+        });
+        self.end += u64::from(ready.size);
+        Appended {
+            log_offset: placement.log_offset,
+            size: ready.size,
+            queue_offset: placement.queue_offset,
+            end: LogOffset(self.end),
+            store_timestamp: self.last_timestamp,
+        }
+    }
+}

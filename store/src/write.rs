@@ -1,0 +1,124 @@
+//! Staged bytes to the file, the file to the disk: the two steps that acknowledgements wait for.
+//!
+//! Both are called by threads of the broker. After either failed the store takes nothing more in and
+//! neither is tried again: what the file holds is then unknown, and a second flush that succeeds
+//! would prove nothing about the pages that the first one lost.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proto::message::{LogOffset, seal_crc};
+
+use crate::Store;
+use crate::staging::{Batch, Halt};
+
+/// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("the log could not be written: {0}")]
+    Write(io::Error),
+    #[error("the log could not be flushed: {0}")]
+    Flush(io::Error),
+    #[error("the store has stopped after a failed write or flush")]
+    Stopped,
+}
+
+impl Store {
+    /// Waits until something is staged and writes all of it. `None`: nothing came in time, or the
+    /// store is closing.
+    ///
+    /// # Errors
+    /// [`WriteError`]; then the store has stopped.
+    pub fn write_staged(&self, timeout: Duration) -> Result<Option<Batch>, WriteError> {
+        let Some(mut batch) = self.take_staged(timeout)? else {
+            return Ok(None);
+        };
+        if self.config.record_crc {
+            for placed in &batch.placed {
+                let end = placed.begin + placed.size as usize;
+                if let Some(record) = batch.bytes.get_mut(placed.begin..end) {
+                    seal_crc(record);
+                }
+            }
+        }
+        let mut ends = batch
+            .runs
+            .iter()
+            .skip(1)
+            .map(|run| run.begin)
+            .chain([batch.bytes.len()]);
+        for run in &batch.runs {
+            let end = ends.next().unwrap_or(run.begin);
+            let bytes = batch.bytes.get(run.begin..end).unwrap_or(&[]);
+            if bytes.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.log.write_at(run.log_offset, bytes) {
+                self.stop();
+                return Err(WriteError::Write(error));
+            }
+        }
+        batch.bytes.clear();
+        self.appended_to.store(batch.end.0, Ordering::Release);
+        Ok(Some(batch))
+    }
+
+    fn take_staged(&self, timeout: Duration) -> Result<Option<Batch>, WriteError> {
+        let mut spare = self.spare_batches.lock().pop().unwrap_or_default();
+        let mut staging = self.staging.lock();
+        if staging.batch.runs.is_empty() && staging.halt.is_none() {
+            staging.writer_waits = true;
+            self.staged.wait_for(&mut staging, timeout);
+            staging.writer_waits = false;
+        }
+        if staging.halt == Some(Halt::Failed) {
+            return Err(WriteError::Stopped);
+        }
+        if staging.batch.runs.is_empty() {
+            drop(staging);
+            self.recycle(spare);
+            return Ok(None);
+        }
+        std::mem::swap(&mut staging.batch, &mut spare);
+        spare.end = LogOffset(staging.end);
+        Ok(Some(spare))
+    }
+
+    /// Keeps the memory of a batch for the next one.
+    pub(crate) fn recycle(&self, mut batch: Batch) {
+        const BATCHES_KEPT: usize = 3;
+        batch.clear();
+        let mut spare = self.spare_batches.lock();
+        if spare.len() < BATCHES_KEPT {
+            spare.push(batch);
+        }
+    }
+
+    /// Makes everything durable that was written before the call; says up to where.
+    ///
+    /// # Errors
+    /// [`WriteError`]; then the store has stopped.
+    pub fn flush_once(&self) -> Result<LogOffset, WriteError> {
+        let _one_at_a_time = self.flushing.lock();
+        if self.staging.lock().halt == Some(Halt::Failed) {
+            return Err(WriteError::Stopped);
+        }
+        let from = self.durable_to.load(Ordering::Acquire);
+        let to = self.appended_to.load(Ordering::Acquire);
+        if from < to {
+            if let Err(error) = self.log.sync(from, to) {
+                self.stop();
+                return Err(WriteError::Flush(error));
+            }
+            self.durable_to.store(to, Ordering::Release);
+        }
+        Ok(LogOffset(to))
+    }
+
+    /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.
+    pub(crate) fn stop(&self) {
+        self.staging.lock().halt = Some(Halt::Failed);
+        self.staged.notify_all();
+    }
+}
