@@ -42,10 +42,16 @@ pub fn check(disk: &dyn Disk, root: &Path) -> io::Result<Report> {
     let segments = load_segments(disk, &root.join("commitlog"), &mut report)?;
     report.log_start = LogOffset(segments.first().map_or(0, |segment| segment.base));
     report.log_end = report.log_start;
-    let last = segments.last().map(|segment| segment.base);
+    // Segments that were made ahead of the writer are empty.
+    let mut last = 0;
+    for segment in &segments {
+        if segment.bytes_behind(segment.base)? > 0 {
+            last = segment.base;
+        }
+    }
     let sealed_from = checkpoint.known.map_or(u64::MAX, |known| known.sealed_from);
     for segment in &segments {
-        let is_last = Some(segment.base) == last;
+        let is_last = segment.base >= last;
         let mut seen = check_segment(segment, is_last, sealed_from, &mut report, &mut |message| {
             if let Some(queue) = queues.get_mut(&(message.topic.to_owned(), message.queue_id)) {
                 queue.compare(disk, message)
