@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::FileExt,
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -281,4 +282,66 @@ fn settings_are_printed_in_the_syntax_in_which_they_are_read() {
     assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
     let printed = output(folder.path(), &["namesrv", "-p"]);
     assert!(String::from_utf8_lossy(&printed.stdout).contains("listenPort=9876\n"));
+}
+
+#[test]
+fn a_store_is_looked_into_without_changing_it() {
+    let folder = tempdir().unwrap();
+    let server = Server::start(&folder, &[]);
+    let receipt = server.send("hello");
+    let queue = format!("orders/{}", receipt["queue"]);
+    assert_eq!(server.stop().0, Some(0));
+
+    let checked = output(folder.path(), &["store", "check", "gantry-data"]);
+    let report = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{report}");
+    assert!(
+        report.contains("1 records") && report.contains(&queue),
+        "{report}"
+    );
+
+    let dumped = output(
+        folder.path(),
+        &["store", "dump", "gantry-data", "--queue", &queue],
+    );
+    let line: Value = serde_json::from_slice(&dumped.stdout).unwrap();
+    assert_eq!(
+        (&line["offset"], &line["message"]["body"]),
+        (&json!(0), &json!("hello"))
+    );
+    assert_eq!(line["message"]["properties"]["TAGS"], json!("created"));
+
+    let missing = output(
+        folder.path(),
+        &["store", "dump", "gantry-data", "--queue", "none/0"],
+    );
+    assert_eq!(missing.status.code(), Some(77));
+    assert!(
+        complaint(&missing).contains("has no queue none/0"),
+        "{}",
+        complaint(&missing)
+    );
+}
+
+#[test]
+fn damage_in_a_store_is_told_with_its_place() {
+    let folder = tempdir().unwrap();
+    let server = Server::start(&folder, &[]);
+    for n in 0..20 {
+        server.send(&format!("message {n}"));
+    }
+    assert_eq!(server.stop().0, Some(0));
+    let log = folder
+        .path()
+        .join("gantry-data/store/commitlog/00000000000000000000");
+    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+    file.write_all_at(b"\xff\xff\xff\xff", 8).unwrap();
+
+    let checked = output(folder.path(), &["store", "check", "gantry-data"]);
+    assert_eq!(checked.status.code(), Some(74));
+    let report = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        report.contains("DAMAGED") && report.contains("00000000000000000000"),
+        "{report}"
+    );
 }
