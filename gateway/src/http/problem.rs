@@ -70,7 +70,8 @@ pub(super) fn response(
                 did_you_mean: error.did_you_mean.map(|name| [name]),
             },
         };
-        let body = serde_json::to_vec(&problem).expect("texts and numbers serialize");
+        let mut body = serde_json::to_vec(&problem).expect("texts and numbers serialize");
+        body.push(b'\n');
         ("application/problem+json", body)
     };
     let mut response = Response::new(Full::from(body));
