@@ -14,12 +14,15 @@ use store::files::OsDisk;
 use store::{OpenError, PersistError, Store};
 
 use crate::broker::{Broker, Parts, Signature, State};
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::handle::{Front, VipFront};
 use crate::loops;
 use crate::offsets::Offsets;
 use crate::register::{Identity, NameServer, Registrar};
 use crate::state_file::LoadError;
+
+/// How many pairs of free ports are tried when any will do.
+const PAIR_ATTEMPTS: u32 = 20;
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,30 +67,13 @@ impl Running {
     /// # Errors
     /// [`StartError`]; then nothing of it runs.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         name_servers: Vec<NameServer>,
         tasks: &Tasks,
     ) -> Result<Self, StartError> {
-        let bind = |port| {
-            let addr = SocketAddr::new(config.listen.bind, port);
-            async move {
-                Listener::bind(addr)
-                    .await
-                    .map_err(|source| StartError::Listen { addr, source })
-            }
-        };
         // Ports first: a second broker by mistake should not come as far as the store.
-        let (main, vip) = (
-            bind(config.listen.port).await?,
-            bind(config.vip_port()).await?,
-        );
-        let local = |listener: &Listener| {
-            let addr = SocketAddr::new(config.listen.bind, config.listen.port);
-            listener
-                .local_addr()
-                .map_err(|source| StartError::Listen { addr, source })
-        };
-        let (addr, vip_addr) = (local(&main)?, local(&vip)?);
+        let [(main, addr), (vip, vip_addr)] = bind_both(&config.listen).await?;
+        config.listen.port = addr.port();
         let (store, opened) = Store::open(store_config(&config), Arc::new(OsDisk))?;
         let (log_tasks, front_tasks) = (tasks.child(), tasks.child());
         let broker = Arc::new(build(config, name_servers, store, addr, &front_tasks)?);
@@ -163,6 +149,28 @@ impl Running {
         state.offsets.fold(now_ms)?;
         Ok(self.broker.store.close()?)
     }
+}
+
+/// Both listeners. Clients take the VIP port to be the broker's - 2, also where any port will do.
+async fn bind_both(listen: &Listen) -> Result<[(Listener, SocketAddr); 2], StartError> {
+    let mut attempts = if listen.port == 0 { PAIR_ATTEMPTS } else { 1 };
+    loop {
+        let main = bind(SocketAddr::new(listen.bind, listen.port)).await?;
+        attempts -= 1;
+        let vip_port = main.1.port().saturating_sub(2);
+        match bind(SocketAddr::new(listen.bind, vip_port)).await {
+            Ok(vip) => return Ok([main, vip]),
+            Err(_) if attempts > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn bind(addr: SocketAddr) -> Result<(Listener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { addr, source };
+    let listener = Listener::bind(addr).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
 }
 
 fn build(

@@ -176,12 +176,6 @@ impl Config {
         TABLE.to_properties_text(&mut self.clone())
     }
 
-    /// The port for clients that keep their sends apart from their pulls; 0: any free one.
-    #[must_use]
-    pub fn vip_port(&self) -> u16 {
-        self.listen.port.saturating_sub(2)
-    }
-
     /// The defaults; texts that other fields decide are still empty.
     #[must_use]
     pub fn unsettled() -> Self {

@@ -80,7 +80,7 @@ const LISTEN: &[K] = &[
     K::new(
         "listenPort",
         |c| &mut c.listen.port,
-        "The port of the native protocol; the VIP port is this - 2. 0: any free ports.",
+        "The port of the native protocol; the VIP port is this - 2. 0: any free pair.",
     ),
     K::new(
         "haListenPort",
