@@ -57,6 +57,9 @@ pub(crate) const CODES: &[(u8, &str)] = &[
     ),
 ];
 
+/// How many damaged places are told; `gantry store check` tells all.
+const DAMAGES_TOLD: usize = 10;
+
 /// The end of a command that did not do what it was told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -76,7 +79,7 @@ impl Failure {
         Self::new(Exit::Config, sentence)
     }
 
-    /// A part could not listen.
+    /// A part cannot listen.
     pub(crate) fn listen(part: &str, address: SocketAddr, cause: &io::Error) -> Self {
         let why = match cause.kind() {
             io::ErrorKind::AddrInUse => "the port is in use".to_owned(),
@@ -95,6 +98,60 @@ impl Failure {
             _ => Exit::NoAccess,
         };
         Self::new(exit, format!("{}: {cause}", path.display()))
+    }
+}
+
+impl From<namesrv::StartError> for Failure {
+    fn from(error: namesrv::StartError) -> Self {
+        use namesrv::{KvFileError, StartError};
+        match &error {
+            StartError::Listen { addr, cause } => Self::listen("name server", *addr, cause),
+            StartError::Settings(KvFileError::Io { path, cause }) => Self::file(path, cause),
+            StartError::Settings(KvFileError::Broken { .. }) => Self::new(Exit::Damaged, error),
+        }
+    }
+}
+
+impl From<broker::StartError> for Failure {
+    fn from(error: broker::StartError) -> Self {
+        use broker::{LoadError, StartError};
+        match error {
+            StartError::Listen { addr, source } => Self::listen("broker", addr, &source),
+            StartError::Store(error) => error.into(),
+            StartError::State(LoadError::Io { path, source }) => Self::file(&path, &source),
+            StartError::State(LoadError::Damaged { .. }) => Self::new(Exit::Damaged, error),
+            StartError::Address { .. } => Self::config(error),
+            StartError::Thread(_) => Self::new(Exit::System, error),
+        }
+    }
+}
+
+impl From<store::OpenError> for Failure {
+    fn from(error: store::OpenError) -> Self {
+        use store::OpenError;
+        match &error {
+            OpenError::Locked(_) => Self::new(Exit::Locked, error),
+            OpenError::Io { path, source } => Self::file(path, source),
+            OpenError::WrongSegmentSize { .. } => Self::config(error),
+            OpenError::Damaged(places) => {
+                let first = places
+                    .iter()
+                    .take(DAMAGES_TOLD)
+                    .map(|place| format!("\n  {place}"));
+                let list: String = first.collect();
+                Self::new(Exit::Damaged, format!("{error}:{list}"))
+            }
+        }
+    }
+}
+
+impl From<gateway::StartError> for Failure {
+    fn from(error: gateway::StartError) -> Self {
+        Self::listen(
+            &format!("{} listener", error.listener),
+            error.addr,
+            &error.cause,
+        )
     }
 }
 

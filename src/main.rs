@@ -8,7 +8,6 @@ mod choices;
 mod commands;
 mod exit;
 mod output;
-mod parts;
 mod ports;
 mod process;
 

@@ -13,8 +13,8 @@ use crate::{
     output,
 };
 
-/// How long the parts together may take to finish what is in flight.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long a part may take to finish what is in flight.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs `serve` on a fresh runtime. It starts the parts, waits in `Life::until_told_to_stop`, and
 /// stops them; then whatever is left in the tree is closed.
@@ -38,10 +38,9 @@ where
         if let Err(unfinished) = tasks.close(GRACE).await {
             tracing::warn!(%unfinished, "stopped without them");
         }
-        served?;
         match tasks.ended() {
             Some(ended) => Err(Failure::new(Exit::Failed, ended)),
-            None => Ok(()),
+            None => served,
         }
     })
 }
@@ -63,9 +62,9 @@ impl Life {
     }
 
     /// Awaits the orderly `stop`, unless a second signal comes first.
-    pub(crate) async fn stopping(&mut self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn stopping<T>(&mut self, stop: impl Future<Output = T>) -> T {
         tokio::select! {
-            () = stop => {}
+            stopped = stop => stopped,
             signal = self.signals.next() => {
                 output::complain(format_args!("{signal} again: stopped without finishing"));
                 process::exit(Exit::Interrupted as i32);

@@ -43,8 +43,8 @@ class Server:
 
     def plain(self, text, peer=None):
         """Text without what depends on this server or this connection."""
-        if text is None:
-            return None
+        if not text:
+            return None  # an empty text and none are the same to every client
         if found := re.search(r"the custom field <\w+> is null", text):
             return found[0]
         if peer:
@@ -52,6 +52,10 @@ class Server:
         text = text.replace(self.broker, "<broker>").replace(self.namesrv, "<namesrv>").replace(self.vip, "<vip>")
         text = text.replace(self.name, "<brokerName>").replace(self.cluster, "<cluster>").replace(self.run_id, "<run>")
         return text.strip()
+
+    def parsed(self, answer):
+        """The body as JSON with sorted members, so that quoted and unquoted integer keys are the same."""
+        return self.plain(json.dumps(answer.json(), sort_keys=True))
 
     def status(self, label, answer, peer=None):
         """Code and text."""
@@ -381,9 +385,41 @@ def clients(server):
     server.status("producer connections of an unknown group", third.ask(204, {"producerGroup": "cmp_absent"}), third)
 
 
+@case
+def lenient_json(server):
+    """What fastjson lets pass and other clients rely on: the Go client sends codeSet as strings."""
+    topic = server.topic("lenient")
+    peer = Peer(server.broker)
+    for n in range(4):
+        peer.ask(310, message(topic, properties=properties({"TAGS": "AB"[n % 2]})), b"m%d" % n)
+    settle(peer, topic, 4)
+    subscription = {"classFilterMode": False, "topic": topic, "subString": "A", "tagsSet": ["A"], "codeSet": [65], "subVersion": 1, "expressionType": "TAG"}
+    consumer = {"consumeType": "CONSUME_PASSIVELY", "messageModel": "CLUSTERING", "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET", "unitMode": False}
+    changes = {"codes as text": ({"codeSet": ["65"]}, {}), "no sets": ({"tagsSet": None, "codeSet": None}, {}), "no expression type": ({"expressionType": None}, {}),
+               "version as text": ({"subVersion": "1"}, {}), "unknown members": ({"extra": {"a": [1]}}, {"more": 1}), "no unitMode": ({}, {"unitMode": None}),
+               "no consumeFromWhere": ({}, {"consumeFromWhere": None})}
+    for n, (kind, (inner, outer)) in enumerate(changes.items()):
+        group = f"cmp_lenient{n}_{server.run_id}"
+        entry = {"groupName": group, "subscriptionDataSet": [subscription | inner]} | consumer | outer
+        for explicit in (False, True):  # a member that is not there, and one that is null
+            keep = (lambda pairs: pairs) if explicit else (lambda pairs: {key: value for key, value in pairs.items() if value is not None})
+            sent = json.loads(json.dumps(entry), object_hook=keep)
+            answer = peer.ask(34, body=json.dumps({"clientID": "cmp@1", "consumerDataSet": [sent]}).encode())
+            found = peer.ask(11, pull(group, topic, sysFlag=0))
+            server.note(f"heartbeat, {kind}, {'null' if explicit else 'absent'}", (answer.code, found.code, [r["body"] for r in records(found.body)]))
+    unquoted = '{"groupName":"cmp_loose_%s","retryMaxTimes":"3",brokerId:0}' % server.run_id
+    server.note("create group, names without quotes", peer.ask(200, body=unquoted.encode()).code)
+
+
 def pushed(peer):
     header = peer.push_within(3)
     return header and (header["code"], header["flag"], sorted((header.get("extFields") or {})))
+
+
+def progress(server, answer):
+    table = answer.json()["offsetTable"]
+    return answer.code, {server.plain(key): (value["brokerOffset"], value["consumerOffset"], value["pullOffset"], value["lastTimestamp"] > 0)
+                         for key, value in sorted(table.items())}
 
 
 @case
@@ -407,13 +443,11 @@ def admin(server):
     server.note("topic stats", {server.plain(key): (value["minOffset"], value["maxOffset"], value["lastUpdateTimestamp"] > 0) for key, value in sorted(stats.items())})
     server.status("topic stats, unknown", peer.ask(202, {"topic": "cmp_absent"}), peer)
     group = server.group("admin")
-    server.note("consume stats of a new group", peer.ask(208, {"consumerGroup": group, "topic": topic}).json())
+    server.note("consume stats of a new group", progress(server, peer.ask(208, {"consumerGroup": group, "topic": topic})))
     for queue, at in ((0, 1), (1, 2)):
         peer.ask(15, place(topic, group, queue, commitOffset=at))
-    lag = peer.ask(208, {"consumerGroup": group, "topic": topic}).json()["offsetTable"]
-    server.note("consume stats", {server.plain(key): (value["brokerOffset"], value["consumerOffset"], value["lastTimestamp"] > 0)
-                                  for key, value in sorted(lag.items())})
-    server.note("consume stats of an unknown group", peer.ask(208, {"consumerGroup": "cmp_absent", "topic": topic}).json())
+    server.note("consume stats", progress(server, peer.ask(208, {"consumerGroup": group, "topic": topic})))
+    server.note("consume stats of an unknown group", progress(server, peer.ask(208, {"consumerGroup": "cmp_absent", "topic": topic})))
     server.note("who consumes", [server.plain(g) for g in peer.ask(300, {"topic": topic}).json()["groupList"]])
     server.status("group config, unknown", peer.ask(352, {"group": f"cmp_absent_{server.run_id}"}), peer)
     server.status("create group, blank inside", peer.ask(200, body=b'{"groupName":"has blank"}'), peer)
@@ -443,13 +477,13 @@ def routes(server):
     server.note("route of TBW102", {key: template[key] for key in ("perm", "readQueueNums", "writeQueueNums", "topicSysFlag")})
     server.status("route, unknown topic", new.ask(105, {"topic": "cmp_absent"}))
     server.status("route without topic", new.ask(105, {}))
-    server.note("cluster", server.plain(new.ask(106).body.decode()))
+    server.note("cluster", server.parsed(new.ask(106)))
     listed = new.ask(206).json()["topicList"]
     server.note("topic list", topic in listed and "TBW102" in listed and server.name in listed and server.cluster in listed)
     server.note("topics of the cluster", topic in new.ask(224, {"cluster": server.cluster}).json()["topicList"])
     server.status("topics of an unknown cluster", new.ask(224, {"cluster": "cmp_absent"}))
     members = new.ask(901, {"clusterName": server.cluster, "brokerName": server.name})
-    server.note("broker members", server.plain(members.body.decode()))
+    server.note("broker members", (members.code, server.parsed(members)))
 
 
 @case

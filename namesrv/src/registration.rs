@@ -212,10 +212,12 @@ fn topics<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, Queues
 mod tests {
     use super::*;
     use flate2::{Compression, write::ZlibEncoder};
+    use proto::remoting::Request;
+    use proto::remoting::frame::Frame;
     use std::io::Write;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
         zlib.write_all(bytes).unwrap();
         zlib.finish().unwrap()
     }
@@ -268,6 +270,40 @@ mod tests {
         assert_eq!(Registration::decode(&body, 0).unwrap(), orders());
     }
 
+    /// Frames of the Java brokers 5.5.0 and 4.9.8, each with the same two topics in both forms.
+    const CAPTURED: [&[u8]; 4] = [
+        include_bytes!("../../proto/fixtures/remoting/register-broker.json.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker-compressed.json.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker.json.4.9.bin"),
+        include_bytes!("../../proto/fixtures/remoting/register-broker-compressed.json.4.9.bin"),
+    ];
+
+    #[test]
+    fn registrations_of_java_brokers_are_read() {
+        let queues = |perm| Queues {
+            perm,
+            read_queue_nums: 8,
+            write_queue_nums: 8,
+            topic_sys_flag: 0,
+        };
+        let wanted = BTreeMap::from([
+            ("TBW102".to_owned(), queues(7)),
+            ("orders".to_owned(), queues(6)),
+        ]);
+        for bytes in CAPTURED {
+            let frame = Frame::split_off(&mut bytes.into(), 1 << 20);
+            let frame = frame.unwrap().unwrap();
+            let request = Request::decode(&frame.header().unwrap(), &frame);
+            let Ok(Request::RegisterBroker { fields, body }) = request else {
+                panic!("{request:?}");
+            };
+            let crc32 = fields.body_crc32.unwrap();
+            assert_ne!(crc32, 0);
+            let read = Registration::decode(&body, crc32).unwrap();
+            assert_eq!((read.topics, read.version.counter), (wanted.clone(), 7));
+        }
+    }
+
     #[test]
     fn nothing_and_nulls_are_an_empty_registration() {
         let empty: [&[u8]; 3] = [
@@ -292,17 +328,17 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_without_being_unpacked() {
-        let bomb = packed(&vec![0; 64 << 20]);
-        assert_eq!(
-            refusal(&bomb),
-            "the registration unpacks to more than 4194304 bytes"
-        );
-        let small = packed(&vec![0; 100_000]);
-        let told = format!(
-            "the registration unpacks to more than {} bytes",
-            small.len() * 100
-        );
-        assert_eq!(refusal(&small), told);
+        let dense = packed(&vec![0; 1 << 20]);
+        let sparse: Vec<_> = (0_u64..40_000)
+            .flat_map(|n| [n.to_be_bytes(); 16])
+            .flatten()
+            .collect();
+        let sparse = packed(&sparse);
+        assert!(sparse.len() * 100 > INFLATED_BYTES_MAX);
+        for (bomb, max) in [(&dense, dense.len() * 100), (&sparse, 4 << 20)] {
+            let told = format!("the registration unpacks to more than {max} bytes");
+            assert_eq!(refusal(bomb), told);
+        }
     }
 
     #[test]

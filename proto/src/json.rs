@@ -222,6 +222,79 @@ where
     Ok(Option::deserialize(input)?.unwrap_or_default())
 }
 
+/// A JSON value that is not an object.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Plain {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Self>),
+}
+
+/// A type that fastjson reads from more than its own kind of value.
+pub trait Lenient: Default {
+    #[doc(hidden)]
+    fn of(text: &str) -> Option<Self>;
+}
+
+macro_rules! lenient {
+    ($($type:ty),*) => {$(
+        impl Lenient for $type {
+            fn of(text: &str) -> Option<Self> {
+                text.trim().parse().ok()
+            }
+        }
+    )*};
+}
+lenient!(i32, i64, bool);
+
+impl Lenient for String {
+    fn of(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+fn plain<T: Lenient>(value: &Plain) -> Option<T> {
+    match value {
+        Plain::Null => Some(T::default()),
+        Plain::Bool(value) => T::of(&value.to_string()),
+        Plain::Integer(value) => T::of(&value.to_string()),
+        Plain::Float(value) => T::of(&value.to_string()),
+        Plain::Text(text) => T::of(text),
+        Plain::List(_) => None,
+    }
+}
+
+/// Reads a number, switch or text from any of the three, and null as absent: the Go client sends
+/// tag codes as texts, others numbers for texts.
+///
+/// # Errors
+/// When the value means no `T`.
+pub fn lenient<'de, D: Deserializer<'de>, T: Lenient>(input: D) -> Result<T, D::Error> {
+    let value = Plain::deserialize(input)?;
+    plain(&value).ok_or_else(|| serde::de::Error::custom("a value of the wrong kind"))
+}
+
+/// Like [`lenient`], for a list of them.
+///
+/// # Errors
+/// When it is no list, or has an element that means no `T`.
+pub fn lenient_list<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Lenient,
+{
+    let read = match Plain::deserialize(input)? {
+        Plain::Null => Some(Vec::new()),
+        Plain::List(values) => values.iter().map(plain).collect(),
+        Plain::Bool(_) | Plain::Integer(_) | Plain::Float(_) | Plain::Text(_) => None,
+    };
+    read.ok_or_else(|| serde::de::Error::custom("not a list of the right kind"))
+}
+
 /// Serializes any displayable map key as text, so that number keys come out quoted.
 ///
 /// # Errors
@@ -257,6 +330,38 @@ mod tests {
             standard(br#"{"o":{{"topic":"t}","q":0}:{"max":1},{"q":1}:2}}"#).as_ref(),
             br#"{"o":{"{\"topic\":\"t}\",\"q\":0}":{"max":1},"{\"q\":1}":2}}"#
         );
+    }
+
+    #[test]
+    fn numbers_switches_and_texts_stand_for_each_other() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Sample {
+            #[serde(deserialize_with = "lenient")]
+            number: i64,
+            #[serde(deserialize_with = "lenient")]
+            text: String,
+            #[serde(deserialize_with = "lenient")]
+            switch: bool,
+            #[serde(deserialize_with = "lenient_list")]
+            codes: Vec<i32>,
+        }
+        let sample = |number, text: &str, switch, codes: &[i32]| Sample {
+            number,
+            text: text.into(),
+            switch,
+            codes: codes.to_vec(),
+        };
+        let read = |text: &str| read::<Sample>(text.as_bytes());
+        assert_eq!(
+            read(r#"{"number":"7","text":7,"switch":"true","codes":["65",66]}"#),
+            Ok(sample(7, "7", true, &[65, 66]))
+        );
+        assert_eq!(
+            read(r#"{"number":null,"text":null,"switch":null,"codes":null}"#),
+            Ok(sample(0, "", false, &[]))
+        );
+        assert!(read(r#"{"number":{},"text":"","switch":true,"codes":[]}"#).is_err());
+        assert!(read(r#"{"number":1,"text":"","switch":true,"codes":3}"#).is_err());
     }
 
     #[test]

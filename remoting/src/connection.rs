@@ -333,7 +333,8 @@ impl Connection {
         match answer {
             Answer::Now(reply) => self.unsent.reply(opaque, how, reply),
             Answer::Gated(gated) => {
-                let until = Instant::now() + gated.within;
+                // To the moment its bytes were read: near enough, and one clock reading a batch.
+                let until = self.pace.moved + gated.within;
                 self.gated.push_back(Waiting {
                     opaque,
                     how,

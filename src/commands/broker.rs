@@ -1,15 +1,15 @@
 //! `gantry broker`: a broker alone, launched as Apache's `mqbroker` is.
 
-use broker::{NameServer, config::Config};
+use broker::{NameServer, Running, config::Config};
 use clap::Args;
 use runtime::conf_file::Entry;
 
 use super::Alone;
 use crate::{
     choices::check_exposure,
-    exit::Failure,
-    output, parts,
-    process::{self, Life},
+    exit::{Exit, Failure},
+    output,
+    process::{self, GRACE},
 };
 
 #[derive(Debug, Args)]
@@ -70,7 +70,15 @@ impl Broker {
         }
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
-        process::run(async |life| serve(life, config).await)
+        process::run(async |life| {
+            let servers = config.listen.name_servers.as_slice().iter();
+            let servers = servers.cloned().map(NameServer::Addr).collect();
+            let running = Running::start(config, servers, &life.tasks).await?;
+            output::say(boot_line(&running));
+            life.until_told_to_stop().await;
+            let stopped = life.stopping(running.stop(GRACE)).await;
+            stopped.map_err(|error| Failure::new(Exit::Failed, error))
+        })
     }
 
     /// `-n` beats the file, which beats the environment.
@@ -84,23 +92,20 @@ impl Broker {
     }
 }
 
-async fn serve(life: &mut Life, config: Config) -> Result<(), Failure> {
-    let addresses = config.listen.name_servers.as_slice().to_vec();
-    let names = addresses.iter().cloned().map(NameServer::Addr).collect();
-    let (name, ip) = (config.names.broker.clone(), config.listen.ip1.clone());
-    let running = parts::start_broker(config, names, life).await?;
-    // compat: BrokerStartup prints this line, and scripts wait for it.
-    let mut line = format!(
-        "The broker[{}, {ip}:{}] boot success. serializeType=JSON",
-        name.as_str(),
-        running.addr().port()
-    );
-    if !addresses.is_empty() {
-        line += &format!(" and name server is {}", addresses.join(";"));
-    }
-    output::say(line);
-    life.until_told_to_stop().await;
-    parts::stop_broker(running, life).await
+/// compat: `BrokerStartup` prints this line, and scripts wait for it.
+fn boot_line(running: &Running) -> String {
+    let config = running.config();
+    let address = format!("{}:{}", config.listen.ip1, running.addr().port());
+    let name_servers = config.listen.name_servers.as_slice().join(";");
+    let told = if name_servers.is_empty() {
+        ""
+    } else {
+        " and name server is "
+    };
+    format!(
+        "The broker[{}, {address}] boot success. serializeType=JSON{told}{name_servers}",
+        config.names.broker
+    )
 }
 
 fn is_important(line: &str) -> bool {

@@ -4,6 +4,7 @@ mod broker;
 mod completions;
 mod namesrv;
 mod standalone;
+mod store;
 
 use std::path::PathBuf;
 
@@ -44,6 +45,8 @@ enum Command {
     Namesrv(namesrv::Namesrv),
     /// Run a broker alone, with Apache's flags and file
     Broker(broker::Broker),
+    /// Look into a store, Gantry's or Apache's, without changing it
+    Store(store::Store),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -107,6 +110,7 @@ impl Cli {
             }
             Some(Command::Namesrv(namesrv)) => namesrv.run(),
             Some(Command::Broker(broker)) => broker.run(),
+            Some(Command::Store(store)) => store.run(),
             Some(Command::Completions(completions)) => {
                 completions.run();
                 Ok(())

@@ -1,10 +1,15 @@
 //! `gantry namesrv`: a name server alone, launched as Apache's `mqnamesrv` is.
 
 use clap::Args;
-use namesrv::config::Config;
+use namesrv::{Config, NameServer};
 
 use super::Alone;
-use crate::{choices::check_exposure, exit::Failure, output, parts, process};
+use crate::{
+    choices::check_exposure,
+    exit::Failure,
+    output,
+    process::{self, GRACE},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Namesrv {
@@ -23,13 +28,17 @@ impl Namesrv {
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, self.alone.insecure)?;
         process::run(async |life| {
-            let running = parts::start_namesrv(config, life).await?;
+            let running = NameServer::start(config, &life.tasks.child()).await?;
             // compat: NamesrvStartup prints this line, and scripts wait for it.
             output::say(format_args!(
                 "The Name Server boot success. serializeType=JSON, address {}",
                 running.addr
             ));
             life.until_told_to_stop().await;
+            let tasks = life.tasks.clone();
+            if let Err(unfinished) = life.stopping(tasks.close(GRACE)).await {
+                tracing::warn!(%unfinished, "stopped without them");
+            }
             Ok(())
         })
     }

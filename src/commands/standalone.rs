@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File, TryLockError},
+    iter,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -18,14 +19,14 @@ use client::Client;
 use gateway::Gateway;
 use proto::Text;
 use remoting::{Unserved, local_link};
-use runtime::conf_file::Entry;
+use runtime::{Tasks, conf_file::Entry};
 
 use crate::{
     choices::{Choices, Chosen, check_exposure},
-    exit::Failure,
-    output, parts,
+    exit::{Exit, Failure},
+    output,
     ports::{self, Ports},
-    process::{self, Life},
+    process::{self, GRACE, Life},
 };
 
 /// What the parts see as the address of one another.
@@ -44,14 +45,29 @@ impl Standalone {
         let (config, warnings) = Config::from_entries(&chosen.broker).map_err(Failure::config)?;
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, chosen.insecure)?;
-        prepare(&chosen.data_dir)?;
+        let _held = hold(&chosen.data_dir)?;
+        ports::remove(&chosen.data_dir)?;
         process::run(async |life| serve(life, &chosen, config, begun).await)
     }
 }
 
-fn prepare(data_dir: &Path) -> Result<(), Failure> {
+/// Makes the data folder this process's own, until the file that comes back is closed. The store
+/// has a lock too, but name server and `ports.json` come before it is opened.
+fn hold(data_dir: &Path) -> Result<File, Failure> {
     fs::create_dir_all(data_dir).map_err(|cause| Failure::file(data_dir, &cause))?;
-    ports::remove(data_dir)
+    let path = data_dir.join("lock");
+    let file = File::create(&path).map_err(|cause| Failure::file(&path, &cause))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let sentence = format!(
+                "the folder {} is in use by another process",
+                data_dir.display()
+            );
+            Err(Failure::new(Exit::Locked, sentence))
+        }
+        Err(TryLockError::Error(cause)) => Err(Failure::file(&path, &cause)),
+    }
 }
 
 /// What is shown once everything listens.
@@ -84,42 +100,86 @@ async fn serve(
     config: Config,
     begun: Instant,
 ) -> Result<(), Failure> {
-    let listen = config.listen.bind;
-    let namesrv = parts::start_namesrv(namesrv_config(chosen, listen)?, life).await?;
-    let names = vec![NameServer::Local(Arc::clone(&namesrv.serve))];
-    let broker = parts::start_broker(config, names, life).await?;
-    let gateway = start_gateway(chosen, &namesrv, &broker, life).await?;
-    let ports = Ports {
-        listen,
-        namesrv: namesrv.addr.port(),
-        broker: broker.addr().port(),
-        vip: broker.vip_addr().port(),
-        http: gateway.http_addr.port(),
-        admin: gateway.admin_addr.port(),
+    let (names, doors) = (life.tasks.child(), life.tasks.child());
+    let names_config = name_server_config(&config, chosen)?;
+    let name_server = namesrv::NameServer::start(names_config, &names).await?;
+    let servers = name_servers(&config, &name_server);
+    let broker = broker::Running::start(config, servers, &life.tasks).await?;
+    let started = open_doors(&broker, &name_server, chosen, life, &doors).await;
+    let shown = match &started {
+        Ok(gateway) => show(&broker, &name_server, gateway, chosen, begun),
+        Err(_) => Ok(()),
     };
-    ports.write(&chosen.data_dir)?;
-    output::say(banner(&ports, &chosen.data_dir, &broker.config()));
-    output::say(format_args!("ready in {} ms", begun.elapsed().as_millis()));
-    life.until_told_to_stop().await;
+    if started.is_ok() && shown.is_ok() {
+        life.until_told_to_stop().await;
+    }
     ports::remove(&chosen.data_dir)?;
-    parts::stop_broker(broker, life).await
+    let stopped = life.stopping(stop(broker, &doors, &names)).await;
+    started?;
+    shown?;
+    stopped
+}
+
+/// The order that loses nothing: first the doors, then the broker, last the routes.
+async fn stop(broker: broker::Running, doors: &Tasks, names: &Tasks) -> Result<(), Failure> {
+    close(doors, "gateway").await;
+    let stopped = broker.stop(GRACE).await;
+    close(names, "name server").await;
+    stopped.map_err(|error| Failure::new(Exit::Failed, error))
+}
+
+async fn close(scope: &Tasks, part: &str) {
+    if let Err(unfinished) = scope.close(GRACE).await {
+        tracing::warn!(part, %unfinished, "stopped without them");
+    }
+}
+
+fn name_server_config(config: &Config, chosen: &Chosen) -> Result<namesrv::Config, Failure> {
+    let kv_file = chosen
+        .data_dir
+        .join("namesrv/kvConfig.json")
+        .display()
+        .to_string();
+    let entry = |key, value: String| Entry::new(key, &value, "gantry standalone");
+    let entries = [
+        entry("bindAddress", config.listen.bind.to_string()),
+        entry("listenPort", chosen.namesrv_port.to_string()),
+        entry("kvConfigPath", kv_file),
+    ];
+    let (config, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
+    Ok(config)
+}
+
+/// The one in this process, and those that `broker.conf` names.
+fn name_servers(config: &Config, own: &namesrv::Running) -> Vec<NameServer> {
+    let others = config
+        .listen
+        .name_servers
+        .as_slice()
+        .iter()
+        .cloned()
+        .map(NameServer::Addr);
+    iter::once(NameServer::Local(Arc::clone(&own.serve)))
+        .chain(others)
+        .collect()
 }
 
 /// The gateway's client reaches the name server and the broker of this process without a socket;
 /// it knows them by the addresses that everybody else uses.
-async fn start_gateway(
-    chosen: &Chosen,
-    namesrv: &namesrv::Running,
+async fn open_doors(
     broker: &broker::Running,
+    name_server: &namesrv::Running,
+    chosen: &Chosen,
     life: &Life,
+    doors: &Tasks,
 ) -> Result<Gateway, Failure> {
     let link = |serve| local_link(serve, Arc::new(Unserved), LOCAL);
-    let name_server = Text::from(namesrv.addr.to_string());
+    let names_at = Text::from(name_server.addr.to_string());
     let links = HashMap::from([
-        (name_server.clone(), link(Arc::clone(&namesrv.serve))),
+        (names_at.clone(), link(Arc::clone(&name_server.serve))),
         (broker.announced_addr(), link(broker.serve())),
     ]);
-    let client = Client::with_links(client::Config::new([name_server]), links, &life.tasks);
+    let client = Client::with_links(client::Config::new([names_at]), links, &life.tasks);
     let config = broker.config();
     let gateway = gateway::Config {
         http: SocketAddr::new(config.listen.bind, chosen.http_port),
@@ -127,22 +187,58 @@ async fn start_gateway(
         body_bytes_max: config.topics.message_bytes_max as usize,
         ..gateway::Config::default()
     };
-    let started = Gateway::start(gateway, client, &life.tasks).await;
-    started.map_err(|error| Failure::listen(error.listener, error.addr, &error.cause))
+    Ok(Gateway::start(gateway, client, doors).await?)
 }
 
-fn namesrv_config(chosen: &Chosen, listen: IpAddr) -> Result<namesrv::Config, Failure> {
-    let kv_file = chosen
-        .data_dir
-        .join("namesrv/kvConfig.json")
-        .display()
-        .to_string();
-    let entries = [
-        ("bindAddress", listen.to_string()),
-        ("listenPort", chosen.namesrv_port.to_string()),
-        ("kvConfigPath", kv_file),
-    ];
-    let entries = entries.map(|(key, value)| Entry::new(key, &value, "standalone"));
-    let (config, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
-    Ok(config)
+/// Tells people and scripts what listens where.
+fn show(
+    broker: &broker::Running,
+    name_server: &namesrv::Running,
+    gateway: &Gateway,
+    chosen: &Chosen,
+    begun: Instant,
+) -> Result<(), Failure> {
+    let config = broker.config();
+    let ports = Ports {
+        listen: config.listen.bind,
+        namesrv: name_server.addr.port(),
+        broker: broker.addr().port(),
+        vip: broker.vip_addr().port(),
+        http: gateway.http_addr.port(),
+        admin: gateway.admin_addr.port(),
+    };
+    ports.write(&chosen.data_dir)?;
+    output::say(banner(&ports, &chosen.data_dir, &config));
+    output::say(format_args!("ready in {} ms", begun.elapsed().as_millis()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_banner_says_what_listens_where_and_what_an_acknowledgement_means() {
+        let ports = Ports {
+            listen: "127.0.0.1".parse().unwrap(),
+            namesrv: 1,
+            broker: 3,
+            vip: 2,
+            http: 4,
+            admin: 5,
+        };
+        let (config, _) = Config::from_entries(&[]).unwrap();
+        let shown = banner(&ports, Path::new("/no/such/folder"), &config);
+        for part in [
+            concat!("gantry ", env!("CARGO_PKG_VERSION"), "\n"),
+            "name server   127.0.0.1:1\n",
+            "broker        127.0.0.1:3   VIP 127.0.0.1:2\n",
+            "HTTP          http://127.0.0.1:4\n",
+            "admin         http://127.0.0.1:5\n",
+            "data          /no/such/folder\n",
+            "flush         sync: acknowledged means on disk\n",
+        ] {
+            assert!(shown.contains(part), "{part:?} is not in {shown}");
+        }
+    }
 }

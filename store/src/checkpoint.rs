@@ -12,7 +12,8 @@
 //! 104  u64 1 after a clean close
 //! 112  u32 number of index files
 //! 116  u32 number of the next entry in the last one
-//! 120  u32 CRC of bytes 0..120
+//! 120  u64 from this log offset on every record carries a CRC of its own
+//! 128  u32 CRC of bytes 0..128
 //! ```
 //!
 //! All in the first 512 of 4,096 bytes, so one sector has all of it or nothing. When RocketMQ used
@@ -27,7 +28,7 @@ use crate::index::IndexPosition;
 const PAGE_BYTES: u64 = 4096;
 const SECTOR_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"gantry 1";
-const CRC_AT: usize = 120;
+const CRC_AT: usize = 128;
 
 /// RocketMQ's part: store times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(crate) struct Known {
     pub(crate) boot_id: [u8; 16],
     pub(crate) closed: bool,
     pub(crate) index: IndexPosition,
+    /// Records from here on are sealed; one that is not is damaged.
+    pub(crate) sealed_from: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +97,7 @@ impl Checkpoint {
                 files: (number(112) >> 32) as u32,
                 count: (number(112) & 0xFFFF_FFFF) as u32,
             },
+            sealed_from: number(120),
         });
         Self { times, known }
     }
@@ -112,6 +116,7 @@ impl Checkpoint {
             put(104, &u64::from(known.closed).to_be_bytes());
             put(112, &known.index.files.to_be_bytes());
             put(116, &known.index.count.to_be_bytes());
+            put(120, &known.sealed_from.to_be_bytes());
             let crc = crc32fast::hash(&page[..CRC_AT]);
             page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
         }
@@ -123,7 +128,7 @@ impl Checkpoint {
         let file = disk.open(path, Access::Create)?;
         if file.size_bytes()? != PAGE_BYTES {
             file.set_size(PAGE_BYTES)?;
-            disk.sync_folder(path.parent().unwrap_or(Path::new("")))?;
+            disk.sync_folder(path.parent().unwrap_or(path))?;
         }
         file.write_all_at(&self.to_page(), 0)?;
         file.sync_data()
@@ -146,6 +151,7 @@ mod tests {
             boot_id: [9; 16],
             closed: true,
             index: IndexPosition { files: 3, count: 9 },
+            sealed_from: 11,
         }),
     };
 

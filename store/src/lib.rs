@@ -19,12 +19,14 @@
 //! `dispatched_to <= appended_to` and `durable_to <= appended_to`.
 
 mod append;
+mod by_time;
 mod checkpoint;
 mod config;
 mod dispatch;
 mod expire;
 pub mod files;
 mod index;
+pub mod inspect;
 mod log;
 mod marks;
 mod persist;
@@ -38,13 +40,14 @@ mod store;
 mod write;
 
 pub use append::{AppendError, Appended};
+pub use by_time::Boundary;
 pub use config::{Config, Retention};
 pub use dispatch::Arrival;
 pub use expire::{DiskLevel, DiskUsage, ExpireTime, Expired};
 pub use persist::PersistError;
 pub use query::KeyQuery;
 pub use queue::QueueError;
-pub use read::{Boundary, QueueBounds, Read, ReadError, ReadLimits, ReadStatus};
+pub use read::{QueueBounds, Read, ReadError, ReadLimits, ReadStatus};
 pub use recover::{Damage, OpenError, Opened};
 pub use staging::Batch;
 pub use store::{QueueListing, Store};

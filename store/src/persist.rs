@@ -67,6 +67,7 @@ impl Store {
                 boot_id: self.disk.boot_id(),
                 closed,
                 index,
+                sealed_from: self.sealed_from,
             }),
         };
         checkpoint

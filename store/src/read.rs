@@ -4,16 +4,13 @@
 //! write or check itself is checked before it leaves: whatever the disk did to it, nobody gets
 //! bytes that nobody sent.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use proto::message::{
-    LogOffset, QueueId, QueueOffset, RecordError, RecordPrefix, StoredMessage, store_timestamp,
-};
+use proto::message::{LogOffset, QueueId, QueueOffset, RecordError, RecordPrefix, StoredMessage};
 
 use crate::Store;
+use crate::log::verify;
 use crate::queue::{Queue, UNIT_BYTES, Unit};
 
 /// Units that are looked at together.
@@ -86,17 +83,8 @@ pub struct QueueBounds {
     pub max: QueueOffset,
 }
 
-/// Which of the messages around a time is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boundary {
-    /// The first one that is not older.
-    Lower,
-    /// The last one that is not newer.
-    Upper,
-}
-
 impl Queue {
-    fn bounds(&self) -> QueueBounds {
+    pub(crate) fn bounds(&self) -> QueueBounds {
         let state = self.state.lock();
         QueueBounds {
             min: QueueOffset(state.min),
@@ -106,12 +94,125 @@ impl Queue {
 }
 
 /// Records that are being put together.
-struct Collected {
+struct Collector<'a> {
+    store: &'a Store,
+    queue: &'a Queue,
+    limits: &'a ReadLimits,
+    wanted: &'a dyn Fn(i64) -> bool,
     records: Vec<Bytes>,
     /// A run of adjacent records: its offset and length.
     run: Option<(u64, u32)>,
     count: u32,
     bytes: u64,
+    /// All units so far point to records that are gone.
+    all_removed: bool,
+}
+
+impl Collector<'_> {
+    /// Walks over units; the offset behind the last one looked at.
+    fn collect(&mut self, from: u64, max: u64) -> Result<u64, ReadError> {
+        let (store, queue) = (self.store, self.queue);
+        let scan_end = max.min(from + SCAN_UNITS_MIN.max(self.limits.max_messages.into()));
+        let mut next = from;
+        while next < scan_end {
+            let mut units = [None; CHUNK_UNITS];
+            let count = store.units(queue, next, scan_end, &mut units)?;
+            for unit in units.iter().take(count) {
+                let unit = unit.ok_or_else(|| wrong_unit(queue, next))?;
+                if !(self.wanted)(unit.tags_code) {
+                    self.all_removed = false;
+                } else if self.is_full(unit.size) {
+                    return Ok(next);
+                } else if let Err(error) = self.add(next, unit) {
+                    return if self.count == 0 {
+                        Err(error)
+                    } else {
+                        Ok(next)
+                    };
+                }
+                next += 1;
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    fn is_full(&self, size: u32) -> bool {
+        self.count > 0
+            && (self.count >= self.limits.max_messages
+                || self.bytes + u64::from(size) > self.limits.max_bytes.into())
+    }
+
+    /// Adds one record, unless the log has it no more.
+    fn add(&mut self, offset: u64, unit: Unit) -> Result<(), ReadError> {
+        if unit.log_offset < self.store.log.start().unwrap_or(0) {
+            return Ok(());
+        }
+        if unit.log_offset < self.store.verified_from {
+            let record = self.store.log.slice(unit.log_offset, unit.size);
+            let record = record.ok_or_else(|| wrong_unit(self.queue, offset))?;
+            check(
+                self.queue,
+                offset,
+                unit,
+                verify(&record, unit.log_offset, self.store.sealed_from),
+            )?;
+        }
+        self.all_removed = false;
+        self.run = Some(match self.run {
+            Some((start, length))
+                if start + u64::from(length) == unit.log_offset
+                    && !unit
+                        .log_offset
+                        .is_multiple_of(self.store.log.segment_bytes()) =>
+            {
+                (start, length.saturating_add(unit.size))
+            }
+            _ => {
+                self.end_run();
+                (unit.log_offset, unit.size)
+            }
+        });
+        self.count += 1;
+        self.bytes += u64::from(unit.size);
+        Ok(())
+    }
+
+    fn end_run(&mut self) {
+        if let Some((start, length)) = self.run.take() {
+            self.records.extend(self.store.log.slice(start, length));
+        }
+    }
+}
+
+/// Checks that a unit points to the record that it should.
+fn check(
+    queue: &Queue,
+    offset: u64,
+    unit: Unit,
+    found: Result<StoredMessage<'_>, RecordError>,
+) -> Result<(), ReadError> {
+    let log_offset = LogOffset(unit.log_offset);
+    let message = found.map_err(|reason| ReadError::Damaged { log_offset, reason })?;
+    let is_meant = unit.is_of(&message)
+        && message.queue_offset.0 == offset
+        && message.queue_id == queue.id
+        && message.topic == &*queue.topic;
+    if is_meant {
+        Ok(())
+    } else {
+        Err(wrong_unit(queue, offset))
+    }
+}
+
+pub(crate) fn wrong_unit(queue: &Queue, offset: u64) -> ReadError {
+    ReadError::WrongUnit {
+        topic: Arc::clone(&queue.topic),
+        queue_id: queue.id,
+        queue_offset: QueueOffset(offset),
+    }
 }
 
 impl Store {
@@ -120,6 +221,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`] when the very first message cannot be handed out; messages before a damaged
     /// one are returned without it.
+    #[expect(clippy::too_many_arguments, reason = "the words of a pull request")]
     pub fn read(
         &self,
         topic: &str,
@@ -157,21 +259,25 @@ impl Store {
         if from > bounds.max {
             return Ok(empty(ReadStatus::OffsetOverflowBadly, bounds.max));
         }
-        let mut found = Collected {
+        let mut found = Collector {
+            store: self,
+            queue: &queue,
+            limits,
+            wanted,
             records: Vec::new(),
             run: None,
             count: 0,
             bytes: 0,
+            all_removed: true,
         };
-        let (next, removed) =
-            self.collect(&queue, from.0, bounds.max.0, limits, wanted, &mut found)?;
-        self.end_run(&mut found);
-        let status = match (found.count, removed) {
+        let next = QueueOffset(found.collect(from.0, bounds.max.0)?);
+        found.end_run();
+        let status = match (found.count, found.all_removed) {
             (0, true) => ReadStatus::MessageWasRemoving,
             (0, false) => ReadStatus::NoMatchedMessage,
             _ => ReadStatus::Found,
         };
-        let Collected {
+        let Collector {
             records,
             count,
             bytes,
@@ -181,127 +287,8 @@ impl Store {
             records,
             count,
             bytes,
-            ..empty(status, QueueOffset(next))
+            ..empty(status, next)
         })
-    }
-
-    /// Walks over units; the offset behind the last one looked at, and whether all were removed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the inside of `read`, split off for its length"
-    )]
-    fn collect(
-        &self,
-        queue: &Queue,
-        from: u64,
-        max: u64,
-        limits: &ReadLimits,
-        wanted: &dyn Fn(i64) -> bool,
-        found: &mut Collected,
-    ) -> Result<(u64, bool), ReadError> {
-        let scan_end = max.min(from + SCAN_UNITS_MIN.max(limits.max_messages.into()));
-        let mut next = from;
-        let mut all_removed = true;
-        while next < scan_end {
-            let mut units = [None; CHUNK_UNITS];
-            let count = self.units(queue, next, scan_end, &mut units)?;
-            for unit in units.iter().take(count) {
-                let unit = unit.ok_or_else(|| self.wrong_unit(queue, next))?;
-                if wanted(unit.tags_code) {
-                    if found.count > 0
-                        && (found.count >= limits.max_messages
-                            || found.bytes + u64::from(unit.size) > limits.max_bytes.into())
-                    {
-                        return Ok((next, false));
-                    }
-                    match self.add(queue, next, unit, found) {
-                        Ok(ControlFlow::Continue(())) => all_removed = false,
-                        Ok(ControlFlow::Break(())) => {}
-                        Err(error) if found.count == 0 => return Err(error),
-                        Err(_) => return Ok((next, false)),
-                    }
-                } else {
-                    all_removed = false;
-                }
-                next += 1;
-            }
-            if count == 0 {
-                break;
-            }
-        }
-        Ok((next, all_removed))
-    }
-
-    /// Adds one record; breaks when the log has it no more.
-    fn add(
-        &self,
-        queue: &Queue,
-        offset: u64,
-        unit: Unit,
-        found: &mut Collected,
-    ) -> Result<ControlFlow<()>, ReadError> {
-        let is_there = unit.log_offset >= self.log.start().unwrap_or(0);
-        if !is_there {
-            return Ok(ControlFlow::Break(()));
-        }
-        if unit.log_offset < self.verified_from {
-            let Some(record) = self.log.slice(unit.log_offset, unit.size) else {
-                return Err(self.wrong_unit(queue, offset));
-            };
-            self.check(queue, offset, unit, &record)?;
-        }
-        found.run = Some(match found.run {
-            Some((start, length)) if start + u64::from(length) == unit.log_offset => {
-                (start, length.saturating_add(unit.size))
-            }
-            _ => {
-                self.end_run(found);
-                (unit.log_offset, unit.size)
-            }
-        });
-        found.count += 1;
-        found.bytes += u64::from(unit.size);
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn end_run(&self, found: &mut Collected) {
-        if let Some((start, length)) = found.run.take() {
-            found.records.extend(self.log.slice(start, length));
-        }
-    }
-
-    fn check(
-        &self,
-        queue: &Queue,
-        offset: u64,
-        unit: Unit,
-        record: &Bytes,
-    ) -> Result<(), ReadError> {
-        let message =
-            StoredMessage::verify(record, LogOffset(unit.log_offset)).map_err(|reason| {
-                ReadError::Damaged {
-                    log_offset: LogOffset(unit.log_offset),
-                    reason,
-                }
-            })?;
-        let is_meant = message.size == unit.size
-            && message.queue_offset.0 == offset
-            && message.queue_id == queue.id
-            && message.topic == &*queue.topic;
-        if is_meant {
-            Ok(())
-        } else {
-            Err(self.wrong_unit(queue, offset))
-        }
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as the other steps of a read do")]
-    fn wrong_unit(&self, queue: &Queue, offset: u64) -> ReadError {
-        ReadError::WrongUnit {
-            topic: Arc::clone(&queue.topic),
-            queue_id: queue.id,
-            queue_offset: QueueOffset(offset),
-        }
     }
 
     /// Units from `from` on, at most up to `to`; a unit that makes no sense is `None`.
@@ -328,7 +315,7 @@ impl Store {
         let count = usize::try_from(to.min(persisted) - from).unwrap_or(usize::MAX);
         let mut bytes = [[0; UNIT_BYTES]; CHUNK_UNITS];
         let (bytes, _) = bytes.split_at_mut(count.min(CHUNK_UNITS));
-        let read = self.queue_files.read(&queue.topic, queue.id, from, bytes)?;
+        let read = self.queue_files.read(queue, from, bytes)?;
         for (place, bytes) in units.iter_mut().zip(bytes.iter()).take(read) {
             *place = Unit::from_bytes(bytes);
         }
@@ -347,87 +334,6 @@ impl Store {
         Some(self.queues.find(topic, queue_id)?.bounds())
     }
 
-    /// When the message at an offset was stored.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the consume queue cannot be read.
-    pub fn message_time(
-        &self,
-        topic: &str,
-        queue_id: QueueId,
-        offset: QueueOffset,
-    ) -> Result<Option<i64>, ReadError> {
-        let Some(queue) = self.queues.find(topic, queue_id) else {
-            return Ok(None);
-        };
-        let bounds = queue.bounds();
-        if offset < bounds.min || offset >= bounds.max {
-            return Ok(None);
-        }
-        let unit = self.unit(&queue, offset.0)?;
-        Ok(unit.and_then(|unit| self.time_at(unit.log_offset, unit.size)))
-    }
-
-    fn time_at(&self, log_offset: u64, size: u32) -> Option<i64> {
-        store_timestamp(&self.log.slice(log_offset, size)?)
-    }
-
-    /// When the oldest message of the log was stored.
-    #[must_use]
-    pub fn earliest_time(&self) -> Option<i64> {
-        let start = self.log.start()?;
-        if start >= self.appended_to.load(Ordering::Acquire) {
-            return None;
-        }
-        match RecordPrefix::read(&self.log.slice(start, 8)?) {
-            RecordPrefix::Message(size) => self.time_at(start, size),
-            RecordPrefix::Blank(_) | RecordPrefix::None => None,
-        }
-    }
-
-    /// The offset in a queue that belongs to a store time.
-    ///
-    /// compat: `ConsumeQueue#getOffsetInQueueByTime`: behind the last message it is the end (lower)
-    /// or the last message (upper); before the first one it is the first (lower) or 0 (upper).
-    ///
-    /// # Errors
-    /// [`ReadError`] when the consume queue cannot be read.
-    pub fn offset_by_time(
-        &self,
-        topic: &str,
-        queue_id: QueueId,
-        time_ms: i64,
-        boundary: Boundary,
-    ) -> Result<Option<QueueOffset>, ReadError> {
-        let Some(queue) = self.queues.find(topic, queue_id) else {
-            return Ok(None);
-        };
-        let bounds = queue.bounds();
-        // The first offset whose message is not older (lower), or is newer (upper).
-        let (mut low, mut high) = (bounds.min.0, bounds.max.0);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let time = self
-                .unit(&queue, middle)?
-                .and_then(|unit| self.time_at(unit.log_offset, unit.size))
-                .ok_or_else(|| self.wrong_unit(&queue, middle))?;
-            let is_before = match boundary {
-                Boundary::Lower => time < time_ms,
-                Boundary::Upper => time <= time_ms,
-            };
-            if is_before {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(Some(QueueOffset(match boundary {
-            Boundary::Lower => low,
-            Boundary::Upper if low == bounds.min.0 => 0,
-            Boundary::Upper => low - 1,
-        })))
-    }
-
     /// The whole record that begins at a log offset, if one does.
     #[must_use]
     pub fn record_at(&self, offset: LogOffset) -> Option<Bytes> {
@@ -443,7 +349,7 @@ impl Store {
         }
         let record = self.log.slice(offset.0, size)?;
         // Anybody may ask for any offset, so what lies there is always checked.
-        StoredMessage::verify(&record, offset)
+        verify(&record, offset.0, self.sealed_from)
             .is_ok()
             .then_some(record)
     }

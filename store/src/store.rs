@@ -42,6 +42,8 @@ pub struct Store {
     pub(crate) age_guard: Mutex<AgeGuard>,
     /// Records from here on were written or checked by this process.
     pub(crate) verified_from: u64,
+    /// Records from here on carry a CRC of their own.
+    pub(crate) sealed_from: u64,
     pub(crate) _lock: Box<dyn std::fmt::Debug + Send + Sync>,
 }
 

@@ -26,6 +26,7 @@ const OWN_LIMITS: &str =
     "connections have limits of their own, see maxFrameBytes and its neighbours";
 const NAMED_ADDRESSES: &str = "name servers are named by namesrvAddr or -n";
 const ALWAYS_WHOLE: &str = "a registration is always sent, whole and uncompressed";
+const ONE_LIMIT: &str = "old and recent messages are given alike, see ...InMemory";
 const NOT_NEEDED: &str = "it has no counterpart";
 
 pub(super) const ABSENT: &[Absent] = &[
@@ -91,6 +92,12 @@ pub(super) const ABSENT: &[Absent] = &[
     ignored("serverSocketSndBufSize", OWN_LIMITS),
     ignored("serverSocketRcvBufSize", OWN_LIMITS),
     ignored("useEpollNativeSelector", OWN_LIMITS),
+    ignored("maxTransferBytesOnMessageInDisk", ONE_LIMIT),
+    ignored("maxTransferCountOnMessageInDisk", ONE_LIMIT),
+    ignored(
+        "flushConsumerOffsetInterval",
+        "a committed offset is written before it is acknowledged",
+    ),
     ignored("fetchNamesrvAddrByAddressServer", NAMED_ADDRESSES),
     ignored("fetchNameSrvAddrByDnsLookup", NAMED_ADDRESSES),
     ignored("compressedRegister", ALWAYS_WHOLE),

@@ -107,7 +107,6 @@ pub struct Flush {
     pub interval: Duration,
     /// How long a sender is made to wait in `SYNC_FLUSH`.
     pub timeout: Duration,
-    pub offsets_interval: Duration,
 }
 
 /// When old segments go, and what a disk that fills up does.
@@ -131,8 +130,6 @@ pub struct Pulls {
     pub short_poll: Duration,
     pub memory_bytes: u32,
     pub memory_count: u32,
-    pub disk_bytes: u32,
-    pub disk_count: u32,
     pub parked_per_queue_max: usize,
     pub parked_max: usize,
 }
@@ -210,7 +207,6 @@ impl Config {
                 mode: FlushMode::Sync,
                 interval: Duration::from_millis(500),
                 timeout: Duration::from_secs(5),
-                offsets_interval: Duration::from_secs(5),
             },
             retention: Retention {
                 delete_at: Hours::new(4),
@@ -307,8 +303,6 @@ impl Default for Pulls {
             short_poll: Duration::from_secs(1),
             memory_bytes: 256 << 10,
             memory_count: 32,
-            disk_bytes: 64 << 10,
-            disk_count: 8,
             parked_per_queue_max: 1024,
             parked_max: 100_000,
         }

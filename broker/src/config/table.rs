@@ -233,12 +233,6 @@ const FLUSH: &[K] = &[
     )
     .range(1, 600_000)
     .live(),
-    K::new(
-        "flushConsumerOffsetInterval",
-        |c| &mut c.flush.offsets_interval,
-        "Time between two complete writings of the consumer offsets, in ms.",
-    )
-    .range(100, 600_000),
 ];
 
 const RETENTION: &[K] = &[
@@ -294,28 +288,14 @@ const PULLS: &[K] = &[
     K::new(
         "maxTransferBytesOnMessageInMemory",
         |c| &mut c.pulls.memory_bytes,
-        "The most that one pull is given of recent messages, in bytes.",
+        "The most that one pull is given, in bytes, but always one message.",
     )
     .range(1, 4 << 20)
     .live(),
     K::new(
         "maxTransferCountOnMessageInMemory",
         |c| &mut c.pulls.memory_count,
-        "The most recent messages that one pull is given.",
-    )
-    .range(1, 1024)
-    .live(),
-    K::new(
-        "maxTransferBytesOnMessageInDisk",
-        |c| &mut c.pulls.disk_bytes,
-        "The most that one pull is given of old messages, in bytes.",
-    )
-    .range(1, 4 << 20)
-    .live(),
-    K::new(
-        "maxTransferCountOnMessageInDisk",
-        |c| &mut c.pulls.disk_count,
-        "The most old messages that one pull is given.",
+        "The most messages that one pull is given.",
     )
     .range(1, 1024)
     .live(),

@@ -60,7 +60,7 @@ fn check(
         let text = format!("Sending message to topic[{}] is forbidden.", fields.topic);
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
-    if broker.config().topics.permission & 2 == 0 && topic.order {
+    if topic.order && broker.config().topics.permission & 2 == 0 {
         let text = format!(
             "the broker[{}] sending message is forbidden",
             broker.config().listen.ip1
@@ -302,7 +302,7 @@ fn message_id(broker: &Broker, appended: &Appended) -> String {
         host: broker.signature.store_host,
         offset: appended.log_offset,
     }
-    .to_string()
+    .to_text()
 }
 
 /// `part` as a slice of the text it was found in, if it was.

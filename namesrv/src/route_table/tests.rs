@@ -417,14 +417,15 @@ fn a_full_table_refuses_what_is_new_and_takes_what_it_knows() {
 #[test]
 fn the_limit_of_topics_counts_those_of_all_brokers() {
     let mut table = RouteTable::default();
-    let many: Vec<_> = (0..100_000).map(|n| n.to_string()).collect();
-    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let many = (0..100_000).map(|n| (n.to_string(), queues(6)));
+    let many: BTreeMap<_, _> = many.collect();
     for n in 0..10 {
         let from = broker(&format!("b{n}"), 0, "b:1");
-        table.register(&from, topics(1, &many), on(1)).unwrap();
+        table.register(&from, topics(1, &[]), on(1)).unwrap();
+        table.brokers.get_mut(&*from.broker_name).unwrap().topics = many.clone();
     }
     let full = Err(Refused::Full(TOPICS_MAX, "topics"));
-    let again = table.register(&broker("b0", 0, "b:1"), topics(2, &many), on(1));
+    let again = table.register(&broker("b0", 0, "b:1"), topics(2, &["7"]), on(1));
     assert_eq!(again.map(|again| again.is_new), Ok(false));
     let more = table.register(&broker("b0", 0, "b:1"), topics(3, &["more"]), on(1));
     assert_eq!(more, full);

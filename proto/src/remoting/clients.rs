@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::null_as_default;
+use crate::json::{lenient, lenient_list, null_as_default};
 use crate::{Text, wire_fields};
 
 /// Body of a heartbeat.
@@ -13,33 +13,39 @@ use crate::{Text, wire_fields};
 #[serde(rename_all = "camelCase", default)]
 pub struct Heartbeat {
     #[serde(rename = "clientID")]
+    #[serde(deserialize_with = "lenient")]
     pub client_id: String,
     #[serde(deserialize_with = "null_as_default")]
     pub producer_data_set: Vec<ProducerData>,
     #[serde(deserialize_with = "null_as_default")]
     pub consumer_data_set: Vec<ConsumerData>,
+    #[serde(deserialize_with = "lenient")]
     pub heartbeat_fingerprint: i32,
+    #[serde(deserialize_with = "lenient")]
     pub without_sub: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProducerData {
+    #[serde(deserialize_with = "lenient")]
     pub group_name: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerData {
+    #[serde(deserialize_with = "lenient")]
     pub group_name: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient")]
     pub consume_type: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient")]
     pub message_model: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient")]
     pub consume_from_where: String,
     #[serde(deserialize_with = "null_as_default")]
     pub subscription_data_set: Vec<Subscription>,
+    #[serde(deserialize_with = "lenient")]
     pub unit_mode: bool,
 }
 
@@ -47,16 +53,19 @@ pub struct ConsumerData {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Subscription {
+    #[serde(deserialize_with = "lenient")]
     pub class_filter_mode: bool,
+    #[serde(deserialize_with = "lenient")]
     pub topic: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient")]
     pub sub_string: String,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient_list")]
     pub tags_set: Vec<String>,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient_list")]
     pub code_set: Vec<i32>,
+    #[serde(deserialize_with = "lenient")]
     pub sub_version: i64,
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(deserialize_with = "lenient")]
     pub expression_type: String,
 }
 
@@ -100,8 +109,11 @@ pub struct ConsumerIds {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MessageQueue {
+    #[serde(deserialize_with = "lenient")]
     pub broker_name: String,
+    #[serde(deserialize_with = "lenient")]
     pub queue_id: i32,
+    #[serde(deserialize_with = "lenient")]
     pub topic: String,
 }
 
@@ -109,8 +121,11 @@ pub struct MessageQueue {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QueueLocks {
+    #[serde(deserialize_with = "lenient")]
     pub consumer_group: String,
+    #[serde(deserialize_with = "lenient")]
     pub client_id: String,
+    #[serde(deserialize_with = "lenient")]
     pub only_this_broker: bool,
     #[serde(deserialize_with = "null_as_default")]
     pub mq_set: Vec<MessageQueue>,

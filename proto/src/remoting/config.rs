@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::null_as_default;
+use crate::json::{lenient, null_as_default};
 use crate::{Text, wire_fields};
 
 /// Bits of a topic's `perm`.
@@ -18,8 +18,11 @@ pub const READ: i32 = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataVersion {
+    #[serde(deserialize_with = "lenient")]
     pub counter: i64,
+    #[serde(deserialize_with = "lenient")]
     pub state_version: i64,
+    #[serde(deserialize_with = "lenient")]
     pub timestamp: i64,
 }
 
@@ -35,12 +38,19 @@ impl DataVersion {
 pub struct TopicConfig {
     #[serde(deserialize_with = "null_as_default")]
     pub attributes: BTreeMap<String, String>,
+    #[serde(deserialize_with = "lenient")]
     pub order: bool,
+    #[serde(deserialize_with = "lenient")]
     pub perm: i32,
+    #[serde(deserialize_with = "lenient")]
     pub read_queue_nums: i32,
+    #[serde(deserialize_with = "lenient")]
     pub topic_filter_type: String,
+    #[serde(deserialize_with = "lenient")]
     pub topic_name: String,
+    #[serde(deserialize_with = "lenient")]
     pub topic_sys_flag: i32,
+    #[serde(deserialize_with = "lenient")]
     pub write_queue_nums: i32,
 }
 
@@ -159,19 +169,31 @@ wire_fields! {
 pub struct GroupConfig {
     #[serde(deserialize_with = "null_as_default")]
     pub attributes: BTreeMap<String, String>,
+    #[serde(deserialize_with = "lenient")]
     pub broker_id: i64,
+    #[serde(deserialize_with = "lenient")]
     pub consume_broadcast_enable: bool,
+    #[serde(deserialize_with = "lenient")]
     pub consume_enable: bool,
+    #[serde(deserialize_with = "lenient")]
     pub consume_from_min_enable: bool,
+    #[serde(deserialize_with = "lenient")]
     pub consume_message_orderly: bool,
+    #[serde(deserialize_with = "lenient")]
     pub consume_timeout_minute: i32,
+    #[serde(deserialize_with = "lenient")]
     pub group_name: String,
     #[serde(deserialize_with = "null_as_default")]
     pub group_retry_policy: GroupRetryPolicy,
+    #[serde(deserialize_with = "lenient")]
     pub group_sys_flag: i32,
+    #[serde(deserialize_with = "lenient")]
     pub notify_consumer_ids_changed_enable: bool,
+    #[serde(deserialize_with = "lenient")]
     pub retry_max_times: i32,
+    #[serde(deserialize_with = "lenient")]
     pub retry_queue_nums: i32,
+    #[serde(deserialize_with = "lenient")]
     pub which_broker_when_consume_slowly: i64,
 }
 

@@ -49,6 +49,17 @@ pub(super) fn encode(
 }
 
 fn string(out: &mut BytesMut, text: &str) {
+    // Nearly every text needs no escape, and then a copy is all there is to do.
+    if !text
+        .bytes()
+        .any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    {
+        out.reserve(text.len() + 2);
+        out.put_u8(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.put_u8(b'"');
+        return;
+    }
     // Writing to memory cannot fail, nor can text fail to serialize.
     serde_json::to_writer(out.writer(), text).expect("text serializes into memory");
 }

@@ -28,7 +28,7 @@ pub struct TopicStats {
 
 impl TopicStats {
     pub fn to_body(&self) -> Bytes {
-        let tps = self.topic_put_tps.to_string();
+        let tps = format!("{:?}", self.topic_put_tps);
         json::object(&[
             ("offsetTable", self.offset_table.to_text()),
             ("topicPutTps", tps),
@@ -62,7 +62,7 @@ pub struct ConsumeStats {
 
 impl ConsumeStats {
     pub fn to_body(&self) -> Bytes {
-        let tps = self.consume_tps.to_string();
+        let tps = format!("{:?}", self.consume_tps);
         json::object(&[
             ("consumeTps", tps),
             ("offsetTable", self.offset_table.to_text()),

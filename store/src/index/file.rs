@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::KeyEntry;
 use crate::files::{File, read_exact_at};
 
-const HEADER_BYTES: usize = 40;
+pub(crate) const HEADER_BYTES: usize = 40;
 const SLOT_BYTES: u64 = 4;
 const ENTRY_BYTES: usize = 20;
 const PAGE_BYTES: u64 = 4096;
@@ -71,7 +71,7 @@ impl Header {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> Self {
         let long = |at: usize| {
             let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<8>());
             bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))

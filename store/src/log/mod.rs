@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use proto::message::{LogOffset, RecordError, StoredMessage};
 
 use crate::files::Disk;
 use crate::segment::Segment;
@@ -24,6 +25,20 @@ const AHEAD_BYTES_MIN: u64 = 4 << 20;
 const AHEAD_BYTES_MAX: u64 = 64 << 20;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
+
+/// Takes a record apart if it is whole and at its place. From `sealed_from` on a record without a
+/// CRC of its own has lost it.
+pub(crate) fn verify(
+    record: &[u8],
+    at: u64,
+    sealed_from: u64,
+) -> Result<StoredMessage<'_>, RecordError> {
+    let message = StoredMessage::verify(record, LogOffset(at))?;
+    if at >= sealed_from && !message.is_sealed() {
+        return Err(RecordError::BadRecordCrc);
+    }
+    Ok(message)
+}
 
 #[derive(Debug)]
 pub(crate) struct CommitLog {

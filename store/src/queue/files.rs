@@ -39,9 +39,13 @@ pub(crate) struct QueueFiles {
     open: Mutex<OpenFiles>,
 }
 
+/// Topic, queue and first byte of a file.
+type FileKey = (Arc<str>, QueueId, u64);
+
 #[derive(Debug, Default)]
 struct OpenFiles {
-    files: HashMap<(Arc<str>, QueueId, u64), (Arc<dyn File>, u64)>,
+    /// Each with the number of its last use.
+    files: HashMap<FileKey, (Arc<dyn File>, u64)>,
     uses: u64,
 }
 
@@ -83,13 +87,12 @@ impl QueueFiles {
     /// Reads units from `from` on into `units`; how many there were in the same file.
     pub(crate) fn read(
         &self,
-        topic: &Arc<str>,
-        id: QueueId,
+        queue: &Queue,
         from: u64,
         units: &mut [[u8; UNIT_BYTES]],
     ) -> io::Result<usize> {
         let (base, at) = self.place(from);
-        let file = self.file(topic, id, base, None)?;
+        let file = self.file(queue, base, None)?;
         let read = file.read_at(units.as_flattened_mut(), at)?;
         Ok(read / UNIT_BYTES)
     }
@@ -124,7 +127,7 @@ impl QueueFiles {
             bytes.extend(state.tail.iter().flat_map(|unit| unit.to_bytes()));
             state.persisted
         };
-        self.write(&queue.topic, queue.id, from, bytes, unsynced)?;
+        self.write(queue, from, bytes, unsynced)?;
         let mut state = queue.state.lock();
         if !state.deleted {
             let count = bytes.len() / UNIT_BYTES;
@@ -141,8 +144,7 @@ impl QueueFiles {
     /// Writes units that follow each other; new files are made as needed.
     fn write(
         &self,
-        topic: &Arc<str>,
-        id: QueueId,
+        queue: &Queue,
         from: u64,
         units: &[u8],
         unsynced: &mut Unsynced,
@@ -152,7 +154,7 @@ impl QueueFiles {
             let (base, at) = self.place(from);
             let room = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(rest.len().min(room));
-            let file = self.file(topic, id, base, Some((at, &mut *unsynced)))?;
+            let file = self.file(queue, base, Some((at, &mut *unsynced)))?;
             file.write_all_at(now, at)?;
             if !unsynced
                 .files
@@ -181,12 +183,11 @@ impl QueueFiles {
     /// An open file. With `create`, a missing one is made, to be written from that byte on.
     fn file(
         &self,
-        topic: &Arc<str>,
-        id: QueueId,
+        queue: &Queue,
         base: u64,
         create: Option<(u64, &mut Unsynced)>,
     ) -> io::Result<Arc<dyn File>> {
-        let key = (Arc::clone(topic), id, base);
+        let key = (Arc::clone(&queue.topic), queue.id, base);
         {
             let mut open = self.open.lock();
             open.uses += 1;
@@ -196,11 +197,11 @@ impl QueueFiles {
                 return Ok(Arc::clone(file));
             }
         }
-        let folder = self.queue_folder(topic, id);
+        let folder = self.queue_folder(&queue.topic, queue.id);
         let path = folder.join(file_name(base));
         let file = match (self.disk.open(&path, Access::Write), create) {
             (Err(error), Some((from, unsynced))) if error.kind() == io::ErrorKind::NotFound => {
-                let file = self.create(topic, &folder, &path, unsynced)?;
+                let file = self.create(&queue.topic, &folder, &path, unsynced)?;
                 // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
                 let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
                 file.write_all_at(&FILLER.to_bytes().repeat(fillers), 0)?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
-use proto::message::QueueId;
+use proto::message::{QueueId, StoredMessage};
 
 pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
@@ -47,6 +47,11 @@ impl Unit {
             size,
             tags_code,
         })
+    }
+
+    /// Whether the unit points to this record.
+    pub(crate) fn is_of(&self, message: &StoredMessage<'_>) -> bool {
+        self.log_offset == message.log_offset.0 && self.size == message.size
     }
 }
 

@@ -108,104 +108,60 @@ impl Store {
         let checkpoint =
             Checkpoint::read(&*disk, &paths.checkpoint).map_err(at(&paths.checkpoint))?;
         let segments = segments::load(&config, &*disk)?;
-        let queue_files = QueueFiles::new(
-            Arc::clone(&disk),
-            paths.queues.clone(),
-            config.queue_file_bytes,
-        );
+        let shape = Shape {
+            slots: config.index_slots,
+            entries: config.index_entries,
+        };
         let mut recovery = Recovery {
-            config: &config,
-            disk: &*disk,
-            queue_files: &queue_files,
-            checkpoint,
-            was_clean,
-            segments,
-            queues: Queues::default(),
-            index: KeyIndex::new(
+            queue_files: QueueFiles::new(
                 Arc::clone(&disk),
-                paths.index.clone(),
-                Shape {
-                    slots: config.index_slots,
-                    entries: config.index_entries,
-                },
+                paths.queues.clone(),
+                config.queue_file_bytes,
             ),
+            queues: Queues::default(),
+            index: KeyIndex::new(Arc::clone(&disk), paths.index.clone(), shape),
+            index_end: 0,
             opened: Opened {
                 was_clean,
                 ..Opened::default()
             },
-            index_end: 0,
-            unsynced: Unsynced::default(),
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
-        };
-        let end = recovery.run()?;
-        let units = recovery.units();
-        mark_in_use(&*disk, &paths).map_err(at(&paths.abort))?;
-        let Recovery {
-            segments,
-            queues,
-            index,
-            opened,
-            newest_time,
-            unsynced,
-            ..
-        } = recovery;
-        let log = CommitLog::new(
-            Arc::clone(&disk),
-            config.commit_log_dir.clone(),
-            config.segment_bytes,
-            segments,
-            end,
-        );
-        let store = Self {
+            unsynced: Unsynced::default(),
+            sealed_from: checkpoint.known.map_or(u64::MAX, |known| known.sealed_from),
+            config,
             paths,
             disk,
-            log,
-            queues,
-            queue_files,
-            index,
-            staging: Mutex::new(Staging::new(end, newest_time)),
-            staged: Condvar::new(),
-            spare_batches: Mutex::default(),
-            flushing: Mutex::default(),
-            dispatching: Mutex::default(),
-            disk_level: SeenLevel::default(),
-            age_guard: Mutex::default(),
-            persisting: Mutex::new(Persisting { unsynced }),
-            appended_to: AtomicU64::new(end),
-            durable_to: AtomicU64::new(end),
-            dispatched: Mutex::new(Dispatched {
-                end,
-                units,
-                newest_time,
-            }),
-            verified_from: opened.read_from.0,
-            config,
-            _lock: lock,
+            checkpoint,
+            segments,
         };
-        Ok((store, opened))
+        recovery.run()?;
+        mark_in_use(&*recovery.disk, &recovery.paths).map_err(at(&recovery.paths.abort))?;
+        Ok(recovery.into_store(lock))
     }
 }
 
 /// The state of opening.
-struct Recovery<'a> {
-    config: &'a Config,
-    disk: &'a dyn Disk,
-    queue_files: &'a QueueFiles,
+struct Recovery {
+    config: Config,
+    paths: Paths,
+    disk: Arc<dyn Disk>,
     checkpoint: Checkpoint,
-    was_clean: bool,
     segments: Vec<Arc<Segment>>,
     queues: Queues,
-    index: KeyIndex,
-    opened: Opened,
+    queue_files: QueueFiles,
     unsynced: Unsynced,
+    index: KeyIndex,
     /// Records below are in the index already.
     index_end: u64,
     newest_time: i64,
+    /// Records from here on carry a CRC of their own, as far as the checkpoint knows.
+    sealed_from: u64,
+    opened: Opened,
 }
 
-impl Recovery<'_> {
-    /// Makes the store good; the end of the log.
-    fn run(&mut self) -> Result<u64, OpenError> {
+impl Recovery {
+    /// Makes the store good.
+    fn run(&mut self) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
         let good_to = if self.load_index()? {
             self.load_queues(start)?
@@ -225,12 +181,69 @@ impl Recovery<'_> {
                 (start, self.rebuild(start)?)
             }
         };
+        self.sealed_from = match self.config.record_crc {
+            true => self.sealed_from.min(end),
+            false => u64::MAX,
+        };
         self.vouch_for(read_from, vouched.0, vouched.1)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
         self.opened.read_from = LogOffset(read_from);
         self.opened.queues = self.queues.all().len();
-        Ok(end)
+        Ok(())
+    }
+
+    fn into_store(self, lock: Box<dyn std::fmt::Debug + Send + Sync>) -> (Store, Opened) {
+        let units = self.units();
+        let Self {
+            config,
+            paths,
+            disk,
+            queues,
+            queue_files,
+            index,
+            opened,
+            newest_time,
+            ..
+        } = self;
+        let end = opened.log_end.0;
+        let log = CommitLog::new(
+            Arc::clone(&disk),
+            config.commit_log_dir.clone(),
+            config.segment_bytes,
+            self.segments,
+            end,
+        );
+        let store = Store {
+            config,
+            paths,
+            disk,
+            log,
+            queues,
+            queue_files,
+            index,
+            staging: Mutex::new(Staging::new(end, newest_time)),
+            staged: Condvar::new(),
+            spare_batches: Mutex::default(),
+            flushing: Mutex::default(),
+            dispatching: Mutex::default(),
+            persisting: Mutex::new(Persisting {
+                unsynced: self.unsynced,
+            }),
+            appended_to: AtomicU64::new(end),
+            durable_to: AtomicU64::new(end),
+            dispatched: Mutex::new(Dispatched {
+                end,
+                units,
+                newest_time,
+            }),
+            disk_level: SeenLevel::default(),
+            age_guard: Mutex::default(),
+            verified_from: opened.read_from.0,
+            sealed_from: self.sealed_from,
+            _lock: lock,
+        };
+        (store, opened)
     }
 
     /// The sum of the ends of all queues.
@@ -251,13 +264,14 @@ impl Recovery<'_> {
             boot_id,
             closed: false,
             index,
+            sealed_from: self.sealed_from,
         });
-        let path = Paths::of(&self.config.root).checkpoint;
+        let path = &self.paths.checkpoint;
         let checkpoint = Checkpoint {
             times: self.checkpoint.times,
             known,
         };
-        checkpoint.write(self.disk, &path).map_err(at(&path))
+        checkpoint.write(&*self.disk, path).map_err(at(path))
     }
 
     /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
@@ -265,9 +279,11 @@ impl Recovery<'_> {
         let load = || {
             self.index.load()?;
             match self.checkpoint.known {
-                Some(known) if known.closed && self.was_clean => self.index.reaches(known.index),
+                Some(known) if known.closed && self.opened.was_clean => {
+                    self.index.reaches(known.index)
+                }
                 Some(known) => self.index.roll_back(known.index),
-                None if self.was_clean => Ok(true),
+                None if self.opened.was_clean => Ok(true),
                 None => {
                     self.index.remove_newer_than(self.checkpoint.times.index)?;
                     Ok(true)

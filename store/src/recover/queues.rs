@@ -7,14 +7,15 @@
 use std::io;
 use std::sync::Arc;
 
-use proto::message::{LogOffset, QueueId, RecordPrefix, StoredMessage, store_timestamp};
+use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
 use super::{OpenError, Recovery, at};
 use crate::files::{Access, File, read_exact_at};
+use crate::log::verify;
 use crate::queue::{QueueState, UNIT_BYTES, Unit};
 use crate::segment::{file_name, parse_file_name};
 
-impl Recovery<'_> {
+impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
     pub(super) fn load_queues(&mut self, log_start: u64) -> Result<Option<u64>, OpenError> {
         let good_to = match self.checkpoint.known {
@@ -64,7 +65,7 @@ impl Recovery<'_> {
         let segment = Arc::clone(self.segment_at(log_offset)?);
         let bytes = segment.base + self.config.segment_bytes - log_offset;
         let rest = segment.slice(log_offset, u32::try_from(bytes).ok()?)?;
-        let message = StoredMessage::verify(&rest, LogOffset(log_offset)).ok()?;
+        let message = verify(&rest, log_offset, self.sealed_from).ok()?;
         self.newest_time = self.newest_time.max(message.store_timestamp);
         Some(log_offset + u64::from(message.size))
     }
@@ -74,7 +75,7 @@ impl Recovery<'_> {
     ///
     /// compat: `CommitLog#isMappedFileMatchedRecover`.
     fn foreign_good_to(&self, log_start: u64) -> Result<Option<u64>, OpenError> {
-        if self.was_clean {
+        if self.opened.was_clean {
             return Ok(None);
         }
         let times = self.checkpoint.times;

@@ -9,23 +9,20 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use proto::message::{
-    LogOffset, RecordError, RecordPrefix, StoredMessage, property, split_keys, tags_code,
-};
+use proto::message::{RecordError, RecordPrefix, StoredMessage, property, split_keys, tags_code};
 use proto::names::SCHEDULE_TOPIC;
 
 use super::{Damage, OpenError, Recovery, at};
 use crate::append::KeyHashes;
 use crate::index::KeyEntry;
+use crate::log::verify;
 use crate::queue::{QueueState, Unit};
 use crate::segment::Segment;
 
-/// The log behind a bad record is looked at in such pieces.
-const LOOK_CHUNK_BYTES: u32 = 1 << 20;
 /// Records whose places are kept in memory while the log is read.
 const RECORDS_IN_MEMORY_MAX: u32 = 500_000;
 
-impl Recovery<'_> {
+impl Recovery {
     /// Reads records from `from` on into the queues, cuts what is torn; the end of the log. `None`
     /// when the queues turn out to lack messages from before `from`.
     pub(super) fn scan_from(&mut self, from: u64) -> Result<Option<u64>, OpenError> {
@@ -69,7 +66,7 @@ impl Recovery<'_> {
         let record = segment
             .slice(position, size)
             .ok_or(RecordError::BadLength)?;
-        let message = StoredMessage::verify(&record, LogOffset(position))?;
+        let message = verify(&record, position, self.sealed_from)?;
         self.opened.records_read += 1;
         self.newest_time = self.newest_time.max(message.store_timestamp);
         Ok(if self.dispatch(&message) {
@@ -160,7 +157,7 @@ impl Recovery<'_> {
             .flatten()
             .filter(|level| *level > 0);
         let delays = &self.config.delay_levels_ms;
-        match level.and_then(|level| delays.get(level - 1).or(delays.last())) {
+        match level.and_then(|level| delays.get(level - 1).or_else(|| delays.last())) {
             Some(delay) => message.store_timestamp + delay,
             None => tags_code(message.properties.find(property::TAGS)),
         }
@@ -191,7 +188,7 @@ impl Recovery<'_> {
         let known_end = self
             .checkpoint
             .known
-            .filter(|known| known.closed && self.was_clean);
+            .filter(|known| known.closed && self.opened.was_clean);
         if known_end.is_some_and(|known| known.good_to == position) {
             return Ok(());
         }
@@ -199,9 +196,9 @@ impl Recovery<'_> {
         let mut valid = None;
         for part in std::iter::once(segment).chain(&later) {
             let from = position.max(part.base);
-            let found = self.bytes_behind(part, from)?;
+            let found = part.bytes_behind(from).map_err(at(&part.path))?;
             if found > 0 && valid.is_none() {
-                valid = self.valid_record_behind(part, from)?;
+                valid = part.valid_record_behind(from).map_err(at(&part.path))?;
             }
             torn_bytes += found;
         }
@@ -212,7 +209,7 @@ impl Recovery<'_> {
             .checkpoint
             .known
             .is_none_or(|known| known.boot_id == self.disk.boot_id());
-        if let Some(valid) = valid.filter(|_| same_boot || self.was_clean) {
+        if let Some(valid) = valid.filter(|_| same_boot || self.opened.was_clean) {
             return Err(OpenError::Damaged(vec![Damage {
                 file: segment.path.clone(),
                 offset: position - segment.base,
@@ -233,75 +230,16 @@ impl Recovery<'_> {
         self.disk.sync_folder(folder).map_err(at(folder))
     }
 
-    /// From `from` to the last byte that is not zero.
-    fn bytes_behind(&self, segment: &Segment, from: u64) -> Result<u64, OpenError> {
-        let mut last = from;
-        self.each_data_chunk(segment, from, |offset, bytes| {
-            if let Some(at) = bytes.iter().rposition(|&byte| byte != 0) {
-                last = offset + at as u64 + 1;
-            }
-            None::<()>
-        })?;
-        Ok(last - from)
-    }
-
-    /// The first position behind `from` at which a valid record lies.
-    fn valid_record_behind(&self, segment: &Segment, from: u64) -> Result<Option<u64>, OpenError> {
-        self.each_data_chunk(segment, from, |offset, bytes| {
-            // The magic is behind the size, and both V1 and V2 begin with the same three bytes.
-            let magic = [0xDA, 0xA3, 0x20];
-            bytes
-                .windows(magic.len())
-                .enumerate()
-                .filter(|(_, window)| *window == magic)
-                .filter_map(|(at, _)| (offset + at as u64).checked_sub(4))
-                .filter(|&candidate| candidate > from || candidate == segment.base)
-                .find(|&candidate| is_valid_record(segment, candidate))
-        })
-    }
-
-    /// Calls `look` with the parts of a segment that hold data, each with a few bytes more, until
-    /// it finds something.
-    fn each_data_chunk<T>(
-        &self,
-        segment: &Segment,
-        from: u64,
-        mut look: impl FnMut(u64, &[u8]) -> Option<T>,
-    ) -> Result<Option<T>, OpenError> {
-        let size = self.config.segment_bytes;
-        let mut next = from - segment.base;
-        while let Some(data) = segment.file.data_after(next).map_err(at(&segment.path))? {
-            let mut start = data.start.max(next);
-            let end = data.end.min(size);
-            while start < end {
-                let bytes = LOOK_CHUNK_BYTES.min(u32::try_from(size - start).unwrap_or(u32::MAX));
-                let Some(chunk) = segment.slice(segment.base + start, bytes) else {
-                    break;
-                };
-                if let Some(found) = look(segment.base + start, &chunk) {
-                    return Ok(Some(found));
-                }
-                // Chunks overlap, so that nothing is missed at a border.
-                start += u64::from(bytes.saturating_sub(8).max(8.min(bytes)));
-            }
-            next = end.max(next + 1);
-            if next >= size {
-                break;
-            }
-        }
-        Ok(None)
-    }
-
     /// Makes everything behind the end zero, durably: a later start must not find it.
     fn zero_behind(&self, segment: &Segment, position: u64) -> Result<(), OpenError> {
-        let mut dirty = Vec::new();
-        self.each_data_chunk(segment, position, |offset, bytes| {
-            if bytes.iter().any(|&byte| byte != 0) {
-                dirty.push((offset, bytes.len()));
-            }
-            None::<()>
-        })?;
         let zero = || {
+            let mut dirty = Vec::new();
+            segment.each_data_chunk(position, |offset, bytes| {
+                if bytes.iter().any(|&byte| byte != 0) {
+                    dirty.push((offset, bytes.len()));
+                }
+                None::<()>
+            })?;
             for (offset, bytes) in &dirty {
                 segment
                     .file
@@ -331,14 +269,4 @@ enum Step {
     Blank,
     /// The queue of the record does not reach up to it.
     Gap,
-}
-
-fn is_valid_record(segment: &Segment, position: u64) -> bool {
-    let prefix = segment.slice(position, 8).unwrap_or_default();
-    let RecordPrefix::Message(size) = RecordPrefix::read(&prefix) else {
-        return false;
-    };
-    segment
-        .slice(position, size)
-        .is_some_and(|record| StoredMessage::verify(&record, LogOffset(position)).is_ok())
 }

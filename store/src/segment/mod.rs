@@ -3,6 +3,7 @@
 //! Owns the name, the open file and the mapping of a segment. Which segments there are and what is
 //! in them is for `log`.
 
+mod look;
 mod mmap;
 
 use std::io;
@@ -22,6 +23,7 @@ const NAME_DIGITS: usize = 20;
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: u64,
+    pub(crate) bytes: u64,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn File>,
     mapping: Arc<dyn Mapping>,
@@ -31,9 +33,21 @@ impl Segment {
     pub(crate) fn open(disk: &dyn Disk, folder: &Path, base: u64, bytes: u64) -> io::Result<Self> {
         let path = folder.join(file_name(base));
         let file = disk.open(&path, Access::Write)?;
+        Self::with_file(path, file, base, bytes)
+    }
+
+    /// A segment that nobody writes to through this value.
+    pub(crate) fn open_to_read(disk: &dyn Disk, path: PathBuf, base: u64) -> io::Result<Self> {
+        let file = disk.open(&path, Access::Read)?;
+        let bytes = file.size_bytes()?;
+        Self::with_file(path, file, base, bytes)
+    }
+
+    fn with_file(path: PathBuf, file: Arc<dyn File>, base: u64, bytes: u64) -> io::Result<Self> {
         let mapping = file.map(bytes)?;
         Ok(Self {
             base,
+            bytes,
             path,
             file,
             mapping,

@@ -1,5 +1,6 @@
 //! The store from outside, on a disk that forgets.
 
+mod apache;
 mod append_and_read;
 mod model;
 mod support;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proto::message::{Draft, LogOffset, QueueId, QueueOffset, StoredMessage, records};
-use store::{Appended, ExpireTime, KeyQuery, ReadStatus, Store};
+use store::files::MemoryDisk;
+use store::{Appended, ExpireTime, KeyQuery, Opened, ReadStatus, Store};
 
 use crate::support::*;
 
@@ -186,95 +187,113 @@ fn append(model: &mut Model, store: &Store, topic: usize, queue: u32, sizes: &[u
     }
 }
 
-fn run(steps: &[Step]) {
-    let disk = disk();
-    let (mut store, _) = open(&disk);
-    let mut model = Model::default();
-    let mut monotonic_ms = 0;
-    for step in steps {
+/// The store beside the model. The store is there but for the moment of a reopen.
+struct World {
+    disk: MemoryDisk,
+    store: Option<Store>,
+    model: Model,
+    monotonic_ms: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let disk = disk();
+        let store = Some(open(&disk).0);
+        Self {
+            disk,
+            store,
+            model: Model::default(),
+            monotonic_ms: 0,
+        }
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("open")
+    }
+
+    fn run(&mut self, step: &Step) {
         match step {
             Step::Append {
                 topic,
                 queue,
                 bytes,
-            } => {
-                append(&mut model, &store, *topic, *queue, &[*bytes]);
-            }
+            } => self.append(*topic, *queue, &[*bytes]),
             Step::Batch {
                 topic,
                 queue,
                 count,
-            } => {
-                append(&mut model, &store, *topic, *queue, &vec![30; *count]);
-            }
+            } => self.append(*topic, *queue, &vec![30; *count]),
             Step::Settle => {
-                settle(&store);
-                model.readable = model.sent.len();
-                (model.written, model.durable) = (model.readable, model.readable);
+                settle(self.store());
+                let all = self.model.sent.len();
+                (self.model.readable, self.model.written, self.model.durable) = (all, all, all);
             }
             Step::WriteOnly => {
-                if let Some(batch) = store.write_staged(Duration::ZERO).expect("writes") {
-                    store.dispatch(batch, &mut |_| {});
+                if let Some(batch) = self.store().write_staged(Duration::ZERO).expect("writes") {
+                    self.store().dispatch(batch, &mut |_| {});
                 }
-                model.readable = model.sent.len();
-                model.written = model.readable;
+                self.model.readable = self.model.sent.len();
+                self.model.written = self.model.readable;
             }
             Step::Persist => {
-                store.persist_once().expect("persists");
-                model.durable = model.written;
+                self.store().persist_once().expect("persists");
+                self.model.durable = self.model.written;
             }
-            Step::Prepare => while store.prepare_once().expect("prepares") {},
+            Step::Prepare => while self.store().prepare_once().expect("prepares") {},
             Step::Expire => {
-                monotonic_ms += 61_000;
+                self.monotonic_ms += 61_000;
                 let now_ms = NOW + 1000 * 3_600_000;
-                store
-                    .expire_once(ExpireTime {
-                        now_ms,
-                        monotonic_ms,
-                    })
-                    .expect("expires");
+                let time = ExpireTime {
+                    now_ms,
+                    monotonic_ms: self.monotonic_ms,
+                };
+                self.store().expire_once(time).expect("expires");
             }
             Step::Close => {
-                store.close().expect("closes");
-                drop(store);
-                let opened;
-                (store, opened) = open(&disk);
+                self.store().close().expect("closes");
+                let opened = self.reopen(MemoryDisk::kill, self.model.sent.len());
                 assert_eq!((opened.was_clean, opened.records_read), (true, 0));
-                let all = model.sent.len();
-                model.keep_prefix(opened.log_end, all);
             }
             Step::Kill => {
-                drop(store);
-                disk.kill();
-                let opened;
-                (store, opened) = open(&disk);
+                let opened = self.reopen(MemoryDisk::kill, self.model.written);
                 assert!(!opened.queues_rebuilt, "the files are as they were written");
-                let written = model.written;
-                model.keep_prefix(opened.log_end, written);
             }
             Step::PowerLoss(seed) => {
-                drop(store);
-                disk.crash(&mut dice(*seed));
-                let opened;
-                (store, opened) = open(&disk);
-                let durable = model.durable;
-                model.keep_prefix(opened.log_end, durable);
+                self.reopen(|disk| disk.crash(&mut dice(*seed)), self.model.durable);
             }
         }
+    }
+
+    /// Ends the process in some way and opens again; the first `least` messages must be there.
+    fn reopen(&mut self, end: impl FnOnce(&MemoryDisk), least: usize) -> Opened {
+        self.store = None;
+        end(&self.disk);
+        let (store, opened) = open(&self.disk);
+        self.store = Some(store);
+        self.model.keep_prefix(opened.log_end, least);
+        opened
+    }
+
+    fn append(&mut self, topic: usize, queue: u32, sizes: &[usize]) {
+        let store = self.store.as_ref().expect("open");
+        append(&mut self.model, store, topic, queue, sizes);
+    }
+}
+
+fn run(steps: &[Step]) {
+    let mut world = World::new();
+    for step in steps {
+        world.run(step);
         if matches!(
             step,
             Step::Close | Step::Kill | Step::PowerLoss(_) | Step::Expire
         ) {
-            model.check(&store);
+            world.model.check(world.store());
         }
     }
     // Opening once more changes nothing.
-    drop(store);
-    disk.kill();
-    let (store, _) = open(&disk);
-    let written = model.written;
-    model.keep_prefix(store.appended_to(), written);
-    model.check(&store);
+    world.run(&Step::Kill);
+    world.model.check(world.store());
 }
 
 /// Answers that depend on the seed alone.
@@ -291,7 +310,7 @@ fn dice(seed: u64) -> impl FnMut() -> bool {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("STORE_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+        std::env::var("STORE_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
     ))]
 
     #[test]

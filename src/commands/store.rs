@@ -1,0 +1,229 @@
+//! `gantry store check` and `gantry store dump`: looking into a store without changing it.
+//!
+//! Both read Gantry's stores and Apache's, also while a broker uses them: what it appends meanwhile
+//! may then be missing. Leaves to `store::inspect`: reading and judging the files.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    io,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use proto::message::{QueueId, QueueOffset, StoredMessage};
+use serde::Serialize;
+use store::{
+    files::OsDisk,
+    inspect::{self, Dumped},
+};
+
+use crate::{
+    exit::{Exit, Failure},
+    output,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Store {
+    #[command(subcommand)]
+    look: Look,
+}
+
+#[derive(Debug, Subcommand)]
+enum Look {
+    /// Tell what is in a store and what is damaged; exit code 74 if anything is
+    Check {
+        /// The folder of the store, or the data folder that holds it
+        dir: PathBuf,
+    },
+    /// Print messages of one queue as JSON, one a line
+    Dump(Dump),
+}
+
+#[derive(Debug, Args)]
+struct Dump {
+    /// The folder of the store, or the data folder that holds it
+    dir: PathBuf,
+
+    /// Which queue, as in orders/0
+    #[arg(long, value_name = "TOPIC/ID", value_parser = parse_queue)]
+    queue: (String, QueueId),
+
+    /// The offset of the first message
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    from: u64,
+
+    /// How many messages at most
+    #[arg(long, value_name = "M", default_value_t = 10)]
+    count: u64,
+}
+
+impl Store {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        match &self.look {
+            Look::Check { dir } => check(&store_in(dir)),
+            Look::Dump(dump) => dump.run(),
+        }
+    }
+}
+
+fn check(root: &Path) -> Result<(), Failure> {
+    let report = inspect::check(&OsDisk, root).map_err(|cause| Failure::file(root, &cause))?;
+    output::say(&report);
+    if report.is_sound() {
+        return Ok(());
+    }
+    let sentence = format!("the store in {} is damaged", root.display());
+    Err(Failure::new(Exit::Damaged, sentence))
+}
+
+impl Dump {
+    fn run(&self) -> Result<(), Failure> {
+        let root = store_in(&self.dir);
+        let (topic, queue_id) = &self.queue;
+        let from = QueueOffset(self.from);
+        let found = inspect::dump(&OsDisk, &root, (topic, *queue_id), from, self.count);
+        let found = found.map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => {
+                let sentence = format!("{} has no queue {topic}/{}", root.display(), queue_id.0);
+                Failure::new(Exit::NoAccess, sentence)
+            }
+            _ => Failure::file(&root, &cause),
+        })?;
+        let lines = found.iter().map(line);
+        lines.for_each(output::say);
+        let damaged = found.iter().filter(|dumped| dumped.record.is_err()).count();
+        if damaged == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Damaged,
+            format!("{damaged} of these messages cannot be read"),
+        ))
+    }
+}
+
+/// A message as it is printed.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    offset: u64,
+    log_offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    topic: &'a str,
+    stored_ms: i64,
+    born_ms: i64,
+    born_host: String,
+    properties: BTreeMap<&'a str, &'a str>,
+    body_bytes: usize,
+    /// As it lies in the log: perhaps compressed.
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+#[derive(Debug, Serialize)]
+enum Body<'a> {
+    #[serde(rename = "body")]
+    Text(&'a str),
+    #[serde(rename = "bodyHex")]
+    Hex(String),
+}
+
+fn line(dumped: &Dumped) -> String {
+    let mut shown = Shown {
+        offset: dumped.queue_offset.0,
+        log_offset: dumped.log_offset.0,
+        ..Shown::default()
+    };
+    match dumped
+        .record
+        .as_ref()
+        .map_err(|error| *error)
+        .and_then(|record| StoredMessage::parse(record))
+    {
+        Ok(message) => shown.message = Some(Message::of(&message)),
+        Err(error) => shown.error = Some(error.to_string()),
+    }
+    serde_json::to_string(&shown).expect("texts and numbers are JSON")
+}
+
+impl<'a> Message<'a> {
+    fn of(message: &StoredMessage<'a>) -> Self {
+        let body = match std::str::from_utf8(message.body) {
+            Ok(text) => Body::Text(text),
+            Err(_) => Body::Hex(message.body.iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("a String takes all");
+                hex
+            })),
+        };
+        Self {
+            topic: message.topic,
+            stored_ms: message.store_timestamp,
+            born_ms: message.born_timestamp,
+            born_host: message.born_host.to_string(),
+            properties: message.properties.iter().collect(),
+            body_bytes: message.body.len(),
+            body,
+        }
+    }
+}
+
+/// A data folder holds its store in `store`.
+fn store_in(dir: &Path) -> PathBuf {
+    let below = dir.join("store");
+    if !dir.join("commitlog").is_dir() && below.is_dir() {
+        below
+    } else {
+        dir.to_owned()
+    }
+}
+
+fn parse_queue(text: &str) -> Result<(String, QueueId), String> {
+    let queue = text
+        .rsplit_once('/')
+        .and_then(|(topic, id)| Some((topic, id.parse().ok()?)));
+    match queue {
+        Some((topic, id)) if !topic.is_empty() && !topic.contains('/') && topic != ".." => {
+            Ok((topic.to_owned(), QueueId(id)))
+        }
+        _ => Err("expected TOPIC/ID, as in orders/0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_named_by_topic_and_number() {
+        assert_eq!(
+            parse_queue("orders/3"),
+            Ok(("orders".to_owned(), QueueId(3)))
+        );
+        assert_eq!(
+            parse_queue("%RETRY%g/0"),
+            Ok(("%RETRY%g".to_owned(), QueueId(0)))
+        );
+        for wrong in ["orders", "/0", "orders/x", "orders/-1", "../0", "a/b/0", ""] {
+            assert!(parse_queue(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_store_is_found_in_its_data_folder_and_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
+        assert_eq!(store_in(folder.path()), folder.path());
+        std::fs::create_dir_all(store.join("commitlog")).unwrap();
+        assert_eq!(store_in(folder.path()), store);
+        assert_eq!(store_in(&store), store);
+    }
+}

@@ -1,0 +1,188 @@
+//! What a check found, and how it is told.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use proto::message::{LogOffset, QueueId, utc_digits};
+
+use crate::files::{Access, Disk};
+use crate::index::{HEADER_BYTES, Header};
+use crate::recover::Damage;
+
+/// What is in a store folder, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub root: PathBuf,
+    /// No mark of a running or killed broker was found.
+    pub was_closed: bool,
+    /// Up to where our checkpoint vouches; missing in a store of RocketMQ.
+    pub good_to: Option<LogOffset>,
+    pub log_start: LogOffset,
+    pub log_end: LogOffset,
+    pub records: u64,
+    pub segments: Vec<SegmentReport>,
+    /// Parts of the log that cannot be read though something behind them can.
+    pub damage: Vec<Damage>,
+    /// What follows the last whole record; the next start cuts it off.
+    pub torn_bytes: u64,
+    pub queues: Vec<QueueReport>,
+    /// Records that are not in a queue file (yet); the next start puts them there.
+    pub records_without_unit: u64,
+    pub records_with_wrong_unit: u64,
+    pub index: Vec<IndexReport>,
+}
+
+/// One file of the commit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentReport {
+    pub file: PathBuf,
+    pub bytes: u64,
+    pub records: u64,
+}
+
+/// One consume queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueReport {
+    pub topic: String,
+    pub queue_id: QueueId,
+    pub min: u64,
+    pub max: u64,
+    pub wrong_units: u64,
+}
+
+/// One file of the key index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexReport {
+    pub file: PathBuf,
+    pub entries: u32,
+    pub begin_ms: i64,
+    pub end_ms: i64,
+}
+
+impl Report {
+    /// Whether nothing is damaged. A torn end or missing units are not damage.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty() && self.records_with_wrong_unit == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "store {}", self.root.display())?;
+        let state = if self.was_closed {
+            "closed cleanly"
+        } else {
+            "in use, or was killed"
+        };
+        writeln!(f, "state: {state}")?;
+        match self.good_to {
+            Some(good_to) => writeln!(f, "checkpoint: good up to log offset {good_to}")?,
+            None => writeln!(f, "checkpoint: none of ours")?,
+        }
+        let (start, end, files) = (self.log_start, self.log_end, self.segments.len());
+        writeln!(
+            f,
+            "log: {start} to {end}, {} records in {files} files",
+            self.records
+        )?;
+        self.segments
+            .iter()
+            .try_for_each(|segment| writeln!(f, "  {segment}"))?;
+        let messages: u64 = self.queues.iter().map(|queue| queue.max - queue.min).sum();
+        writeln!(f, "queues: {}, {messages} units", self.queues.len())?;
+        self.queues
+            .iter()
+            .try_for_each(|queue| writeln!(f, "  {queue}"))?;
+        writeln!(f, "index: {} files", self.index.len())?;
+        self.index
+            .iter()
+            .try_for_each(|index| writeln!(f, "  {index}"))?;
+        if self.records_without_unit > 0 {
+            let count = self.records_without_unit;
+            writeln!(
+                f,
+                "{count} records are not in a queue file; the next start puts them there"
+            )?;
+        }
+        if self.torn_bytes > 0 {
+            let torn = self.torn_bytes;
+            writeln!(
+                f,
+                "{torn} bytes behind the last record; the next start cuts them off"
+            )?;
+        }
+        self.damage
+            .iter()
+            .try_for_each(|damage| writeln!(f, "DAMAGED: {damage}"))?;
+        write!(
+            f,
+            "{}",
+            if self.is_sound() {
+                "sound"
+            } else {
+                "NOT SOUND"
+            }
+        )
+    }
+}
+
+impl fmt::Display for SegmentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} bytes, {} records",
+            self.file.display(),
+            self.bytes,
+            self.records
+        )
+    }
+}
+
+impl fmt::Display for QueueReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}/{}: {} to {}",
+            self.topic, self.queue_id, self.min, self.max
+        )?;
+        if self.wrong_units > 0 {
+            write!(f, ", {} WRONG", self.wrong_units)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for IndexReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (begin, end) = (utc_digits(self.begin_ms), utc_digits(self.end_ms));
+        let (file, entries) = (self.file.display(), self.entries);
+        write!(f, "{file}: {entries} entries, {begin} to {end} UTC")
+    }
+}
+
+/// The headers of all index files.
+pub(super) fn index_files(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<IndexReport>> {
+    let mut reports = Vec::new();
+    for entry in disk
+        .list(folder)?
+        .into_iter()
+        .filter(|entry| !entry.is_folder)
+    {
+        let path = folder.join(entry.name);
+        let mut bytes = [0; HEADER_BYTES];
+        let file = disk.open(&path, Access::Read)?;
+        if file.read_at(&mut bytes, 0)? == HEADER_BYTES {
+            let header = Header::from_bytes(&bytes);
+            reports.push(IndexReport {
+                file: path,
+                entries: header.count.saturating_sub(1),
+                begin_ms: header.begin_time,
+                end_ms: header.end_time,
+            });
+        }
+    }
+    Ok(reports)
+}
