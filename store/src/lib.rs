@@ -29,6 +29,7 @@ mod index;
 pub mod inspect;
 mod log;
 mod marks;
+mod mend;
 mod persist;
 mod query;
 mod queue;

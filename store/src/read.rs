@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proto::message::{LogOffset, QueueId, QueueOffset, RecordError, RecordPrefix, StoredMessage};
+use proto::message::{LogOffset, QueueId, QueueOffset, RecordError, RecordPrefix};
 
 use crate::Store;
 use crate::log::verify;
@@ -97,6 +97,8 @@ impl Queue {
 struct Collector<'a> {
     store: &'a Store,
     queue: &'a Queue,
+    /// Units below are checked.
+    loaded_to: u64,
     limits: &'a ReadLimits,
     wanted: &'a dyn Fn(i64) -> bool,
     records: Vec<Bytes>,
@@ -118,17 +120,20 @@ impl Collector<'_> {
             let mut units = [None; CHUNK_UNITS];
             let count = store.units(queue, next, scan_end, &mut units)?;
             for unit in units.iter().take(count) {
-                let unit = unit.ok_or_else(|| wrong_unit(queue, next))?;
+                let unit = match unit {
+                    Some(unit) if next >= self.loaded_to || !(self.wanted)(unit.tags_code) => *unit,
+                    unit => match store.checked_unit(queue, next, *unit) {
+                        Ok(unit) => unit,
+                        Err(error) if self.count == 0 => return Err(error),
+                        Err(_) => return Ok(next),
+                    },
+                };
                 if !(self.wanted)(unit.tags_code) {
                     self.all_removed = false;
                 } else if self.is_full(unit.size) {
                     return Ok(next);
-                } else if let Err(error) = self.add(next, unit) {
-                    return if self.count == 0 {
-                        Err(error)
-                    } else {
-                        Ok(next)
-                    };
+                } else {
+                    self.add(unit);
                 }
                 next += 1;
             }
@@ -146,19 +151,9 @@ impl Collector<'_> {
     }
 
     /// Adds one record, unless the log has it no more.
-    fn add(&mut self, offset: u64, unit: Unit) -> Result<(), ReadError> {
+    fn add(&mut self, unit: Unit) {
         if unit.log_offset < self.store.log.start().unwrap_or(0) {
-            return Ok(());
-        }
-        if unit.log_offset < self.store.verified_from {
-            let record = self.store.log.slice(unit.log_offset, unit.size);
-            let record = record.ok_or_else(|| wrong_unit(self.queue, offset))?;
-            check(
-                self.queue,
-                offset,
-                unit,
-                verify(&record, unit.log_offset, self.store.sealed_from),
-            )?;
+            return;
         }
         self.all_removed = false;
         self.run = Some(match self.run {
@@ -177,33 +172,12 @@ impl Collector<'_> {
         });
         self.count += 1;
         self.bytes += u64::from(unit.size);
-        Ok(())
     }
 
     fn end_run(&mut self) {
         if let Some((start, length)) = self.run.take() {
             self.records.extend(self.store.log.slice(start, length));
         }
-    }
-}
-
-/// Checks that a unit points to the record that it should.
-fn check(
-    queue: &Queue,
-    offset: u64,
-    unit: Unit,
-    found: Result<StoredMessage<'_>, RecordError>,
-) -> Result<(), ReadError> {
-    let log_offset = LogOffset(unit.log_offset);
-    let message = found.map_err(|reason| ReadError::Damaged { log_offset, reason })?;
-    let is_meant = unit.is_of(&message)
-        && message.queue_offset.0 == offset
-        && message.queue_id == queue.id
-        && message.topic == &*queue.topic;
-    if is_meant {
-        Ok(())
-    } else {
-        Err(wrong_unit(queue, offset))
     }
 }
 
@@ -262,6 +236,7 @@ impl Store {
         let mut found = Collector {
             store: self,
             queue: &queue,
+            loaded_to: queue.state.lock().loaded_to,
             limits,
             wanted,
             records: Vec::new(),

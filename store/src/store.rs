@@ -40,8 +40,6 @@ pub struct Store {
     pub(crate) dispatched: Mutex<Dispatched>,
     pub(crate) disk_level: SeenLevel,
     pub(crate) age_guard: Mutex<AgeGuard>,
-    /// Records from here on were written or checked by this process.
-    pub(crate) verified_from: u64,
     /// Records from here on carry a CRC of their own.
     pub(crate) sealed_from: u64,
     pub(crate) _lock: Box<dyn std::fmt::Debug + Send + Sync>,

@@ -219,3 +219,75 @@ impl Tally {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Ser;
+    use crate::sink;
+    use tokio::net::TcpListener;
+
+    fn plan(addr: &str, rate: Option<f64>) -> Plan {
+        Plan {
+            run: 1,
+            brokers: vec![Broker {
+                name: "b".into(),
+                addr: addr.into(),
+            }],
+            topic: "t".into(),
+            queues: 4,
+            shape: Shape {
+                conns: 2,
+                depth: 8,
+                rate,
+                size: 100,
+                secs: Duration::from_millis(200),
+                warm: Duration::ZERO,
+                ser: Ser::Binary,
+            },
+            first_producer: 0,
+            log: None,
+            stamped: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_loop_counts_every_answer() {
+        let tasks = Tasks::root();
+        let addr = sink::start("127.0.0.1:0", &tasks).await.unwrap();
+        let tally = load(&plan(&addr.to_string(), None), Instant::now())
+            .await
+            .unwrap();
+        assert!(tally.ok > 0 && tally.latency.len() >= tally.ok, "{tally:?}");
+        assert_eq!(
+            (tally.refused, tally.unanswered, tally.first_failure),
+            (0, 0, None)
+        );
+    }
+
+    #[tokio::test]
+    async fn an_open_loop_sends_what_is_due_and_nothing_else() {
+        let tasks = Tasks::root();
+        let addr = sink::start("127.0.0.1:0", &tasks).await.unwrap();
+        let plan = plan(&addr.to_string(), Some(500.0));
+        let tally = load(&plan, Instant::now()).await.unwrap();
+        assert!((1..=100).contains(&tally.latency.len()), "{tally:?}");
+        assert_eq!((tally.refused, tally.unanswered), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_a_broken_connection_leaves_open_is_unanswered_and_not_refused() {
+        let tasks = Tasks::root();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        tasks.spawn("hangs up", async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.readable().await.unwrap();
+            }
+        });
+        let tally = load(&plan(&addr, None), Instant::now()).await.unwrap();
+        assert_eq!((tally.ok, tally.refused), (0, 0));
+        assert!(tally.unanswered >= 8, "{tally:?}");
+        assert!(tally.first_failure.unwrap().starts_with("connection: "));
+    }
+}

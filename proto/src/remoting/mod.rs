@@ -9,6 +9,7 @@ pub mod frame;
 pub mod header;
 mod header_binary;
 mod header_json;
+mod header_json_fast;
 pub mod naming;
 pub mod pull;
 pub mod reply;

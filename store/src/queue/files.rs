@@ -24,12 +24,6 @@ use crate::segment::{file_name, parse_file_name};
 pub(crate) const UNIT_BYTES: usize = 20;
 /// Files that are kept open.
 const OPEN_FILES_MAX: usize = 256;
-/// Stands where messages were that nobody knows any more.
-const FILLER: Unit = Unit {
-    log_offset: 0,
-    size: i32::MAX.cast_unsigned(),
-    tags_code: 0,
-};
 
 #[derive(Debug)]
 pub(crate) struct QueueFiles {
@@ -84,7 +78,8 @@ impl QueueFiles {
         self.topic_folder(topic).join(id.to_string())
     }
 
-    /// Reads units from `from` on into `units`; how many there were in the same file.
+    /// Reads units from `from` on into `units`; how many of them belong to the same file. What the
+    /// file lacks, or all of them if there is no file, are zeros.
     pub(crate) fn read(
         &self,
         queue: &Queue,
@@ -92,9 +87,17 @@ impl QueueFiles {
         units: &mut [[u8; UNIT_BYTES]],
     ) -> io::Result<usize> {
         let (base, at) = self.place(from);
-        let file = self.file(queue, base, None)?;
-        let read = file.read_at(units.as_flattened_mut(), at)?;
-        Ok(read / UNIT_BYTES)
+        let room = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX) / UNIT_BYTES;
+        let count = units.len().min(room);
+        let (units, _) = units.split_at_mut(count);
+        match self.file(queue, base, None) {
+            Ok(file) => {
+                file.read_at(units.as_flattened_mut(), at)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(count)
     }
 
     /// Writes the tails of all queues that have one. After an error nothing is forgotten.
@@ -142,7 +145,7 @@ impl QueueFiles {
     }
 
     /// Writes units that follow each other; new files are made as needed.
-    fn write(
+    pub(crate) fn write(
         &self,
         queue: &Queue,
         from: u64,
@@ -204,7 +207,7 @@ impl QueueFiles {
                 let file = self.create(&queue.topic, &folder, &path, unsynced)?;
                 // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
                 let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
-                file.write_all_at(&FILLER.to_bytes().repeat(fillers), 0)?;
+                file.write_all_at(&Unit::FILLER.to_bytes().repeat(fillers), 0)?;
                 file
             }
             (opened, _) => opened?,

@@ -49,6 +49,17 @@ impl Unit {
         })
     }
 
+    /// Stands where messages were that nobody knows any more.
+    pub(crate) const FILLER: Self = Self {
+        log_offset: 0,
+        size: i32::MAX.cast_unsigned(),
+        tags_code: 0,
+    };
+
+    pub(crate) fn is_filler(self) -> bool {
+        self == Self::FILLER
+    }
+
     /// Whether the unit points to this record.
     pub(crate) fn is_of(&self, message: &StoredMessage<'_>) -> bool {
         self.log_offset == message.log_offset.0 && self.size == message.size
@@ -77,6 +88,8 @@ pub(crate) struct QueueState {
     pub(crate) min: u64,
     /// Units below are in the files, the tail begins here.
     pub(crate) persisted: u64,
+    /// Units below are from an earlier run: what they say is checked against the log.
+    pub(crate) loaded_to: u64,
     pub(crate) tail: Vec<Unit>,
     /// The topic was deleted: nothing is persisted any more.
     pub(crate) deleted: bool,

@@ -239,7 +239,6 @@ impl Recovery {
             }),
             disk_level: SeenLevel::default(),
             age_guard: Mutex::default(),
-            verified_from: opened.read_from.0,
             sealed_from: self.sealed_from,
             _lock: lock,
         };

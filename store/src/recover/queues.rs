@@ -53,7 +53,7 @@ impl Recovery {
             }
         }
         match (self.checkpoint.known, good_to, last) {
-            (Some(known), ..) if units < known.units => Ok(None),
+            (Some(known), ..) if units != known.units => Ok(None),
             (_, Some(good_to), _) => Ok(Some(good_to)),
             (_, None, None) => Ok(Some(log_start)),
             (_, None, Some(last)) => Ok(self.end_of_record(last)),
@@ -121,7 +121,11 @@ impl Recovery {
         while let Some(base) = bases.pop() {
             let path = folder.join(file_name(base));
             let file = self.disk.open(&path, Access::Write)?;
-            let count = file.size_bytes()?.min(file_bytes) / unit;
+            if file.size_bytes()? != file_bytes {
+                // It was just being made, or somebody shortened it.
+                file.set_size(file_bytes)?;
+            }
+            let count = file_bytes / unit;
             let is_good = |unit: &Unit| unit.log_offset < good_below;
             let good = bisect(0, count, |at| {
                 Ok(read_unit(&*file, at)?.is_some_and(|unit| is_good(&unit)))
@@ -137,6 +141,7 @@ impl Recovery {
         let state = QueueState {
             min,
             persisted: end,
+            loaded_to: end,
             ..QueueState::default()
         };
         Ok(Some((state, newest)))
@@ -154,7 +159,7 @@ impl Recovery {
         let file_bytes = self.queue_files.file_bytes();
         let first = first_base / unit;
         if log_start == 0 {
-            return Ok(first);
+            return Ok(0);
         }
         let mut open: Option<(u64, Arc<dyn File>)> = None;
         bisect(first, end, |number| {
@@ -162,9 +167,11 @@ impl Recovery {
             let file = match &open {
                 Some((other, file)) if *other == base => Arc::clone(file),
                 _ => {
-                    let file = self
-                        .disk
-                        .open(&folder.join(file_name(base)), Access::Read)?;
+                    let path = folder.join(file_name(base));
+                    let file = match self.disk.open(&path, Access::Read) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+                        opened => opened?,
+                    };
                     open = Some((base, Arc::clone(&file)));
                     file
                 }

@@ -9,14 +9,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use proto::message::{RecordError, RecordPrefix, StoredMessage, property, split_keys, tags_code};
-use proto::names::SCHEDULE_TOPIC;
+use proto::message::{RecordError, RecordPrefix, StoredMessage, property, split_keys};
 
 use super::{Damage, OpenError, Recovery, at};
 use crate::append::KeyHashes;
 use crate::index::KeyEntry;
 use crate::log::verify;
-use crate::queue::{QueueState, Unit};
+use crate::queue::QueueState;
 use crate::segment::Segment;
 
 /// Records whose places are kept in memory while the log is read.
@@ -132,35 +131,10 @@ impl Recovery {
                 ..QueueState::default()
             };
         }
-        let size = message.size;
-        let tags_code = self.recovered_tags_code(message);
-        queue.state.lock().tail.push(Unit {
-            log_offset,
-            size,
-            tags_code,
-        });
+        queue.state.lock().tail.push(self.config.unit_of(message));
         queue.next.store(offset + 1, Ordering::Relaxed);
         self.queues.mark_dirty(&queue);
         true
-    }
-
-    /// compat: delayed messages keep their delivery time where others keep the hash of their tags.
-    fn recovered_tags_code(&self, message: &StoredMessage<'_>) -> i64 {
-        let level = (message.topic == SCHEDULE_TOPIC)
-            .then(|| {
-                message
-                    .properties
-                    .find(property::DELAY)?
-                    .parse::<usize>()
-                    .ok()
-            })
-            .flatten()
-            .filter(|level| *level > 0);
-        let delays = &self.config.delay_levels_ms;
-        match level.and_then(|level| delays.get(level - 1).or_else(|| delays.last())) {
-            Some(delay) => message.store_timestamp + delay,
-            None => tags_code(message.properties.find(property::TAGS)),
-        }
     }
 
     /// Writes queues and index while the log is read, so that they never have to fit into memory.

@@ -2,5 +2,6 @@
 
 mod apache;
 mod append_and_read;
+mod faults;
 mod model;
 mod support;

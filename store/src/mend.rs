@@ -1,0 +1,130 @@
+//! Units of earlier runs, checked against the log and made again when they are wrong.
+//!
+//! A queue file is a cache of the log: a unit that a disk has altered does not cost its message. The
+//! record is looked for behind the record of the unit before.
+
+use proto::message::{LogOffset, RecordPrefix, StoredMessage, property, tags_code};
+use proto::names::SCHEDULE_TOPIC;
+
+use crate::log::verify;
+use crate::queue::{Queue, Unit, Unsynced};
+use crate::read::{ReadError, wrong_unit};
+use crate::{Config, Store};
+
+/// Units before the wrong one that may be wrong as well.
+const UNITS_BACK_MAX: u64 = 64;
+
+impl Config {
+    /// The unit that belongs to a record.
+    ///
+    /// compat: delayed messages keep their delivery time where others keep the hash of their tags.
+    pub(crate) fn unit_of(&self, message: &StoredMessage<'_>) -> Unit {
+        let level = (message.topic == SCHEDULE_TOPIC)
+            .then(|| {
+                message
+                    .properties
+                    .find(property::DELAY)?
+                    .parse::<usize>()
+                    .ok()
+            })
+            .flatten()
+            .filter(|level| *level > 0);
+        let delays = &self.delay_levels_ms;
+        let delay = level.and_then(|level| delays.get(level - 1).or_else(|| delays.last()));
+        let tags_code = match delay {
+            Some(delay) => message.store_timestamp + delay,
+            None => tags_code(message.properties.find(property::TAGS)),
+        };
+        Unit {
+            log_offset: message.log_offset.0,
+            size: message.size,
+            tags_code,
+        }
+    }
+}
+
+impl Store {
+    /// A unit as it should be; `found` is what the file says.
+    pub(crate) fn checked_unit(
+        &self,
+        queue: &Queue,
+        offset: u64,
+        found: Option<Unit>,
+    ) -> Result<Unit, ReadError> {
+        match found {
+            // Its segment was removed; the reader skips it. Fillers lie below the readable range.
+            Some(unit) if !unit.is_filler() && unit.log_offset < self.log.start().unwrap_or(0) => {
+                Ok(unit)
+            }
+            Some(unit) if self.is_right(queue, offset, unit) => Ok(unit),
+            _ => self.mend_unit(queue, offset),
+        }
+    }
+
+    fn is_right(&self, queue: &Queue, offset: u64, unit: Unit) -> bool {
+        let record = self
+            .log
+            .slice(unit.log_offset, unit.size)
+            .unwrap_or_default();
+        verify(&record, unit.log_offset, self.sealed_from)
+            .is_ok_and(|message| unit.is_of(&message) && is_at(&message, queue, offset))
+    }
+
+    /// Finds the record of a unit in the log and writes the unit again.
+    fn mend_unit(&self, queue: &Queue, offset: u64) -> Result<Unit, ReadError> {
+        let mut position = self.log.start().unwrap_or(0);
+        for before in (offset.saturating_sub(UNITS_BACK_MAX)..offset).rev() {
+            if let Some(unit) = self
+                .unit(queue, before)?
+                .filter(|u| self.is_right(queue, before, *u))
+            {
+                position = unit.log_offset + u64::from(unit.size);
+                break;
+            }
+        }
+        let end = self.dispatched_to().0;
+        while position < end {
+            let prefix = self.log.slice(position, 8).unwrap_or_default();
+            let size = match RecordPrefix::read(&prefix) {
+                RecordPrefix::Message(size) => size,
+                RecordPrefix::Blank(_) => {
+                    position = self.log.segment_end(position);
+                    continue;
+                }
+                RecordPrefix::None => 8,
+            };
+            let record = self.log.slice(position, size).unwrap_or_default();
+            let message = verify(&record, position, self.sealed_from).map_err(|reason| {
+                ReadError::Damaged {
+                    log_offset: LogOffset(position),
+                    reason,
+                }
+            })?;
+            if is_at(&message, queue, offset) {
+                let unit = self.config.unit_of(&message);
+                tracing::warn!(
+                    topic = &*queue.topic,
+                    queue = queue.id.0,
+                    offset,
+                    "mended a unit"
+                );
+                self.queue_files.write(
+                    queue,
+                    offset,
+                    &unit.to_bytes(),
+                    &mut Unsynced::default(),
+                )?;
+                return Ok(unit);
+            }
+            position += u64::from(size);
+        }
+        Err(wrong_unit(queue, offset))
+    }
+}
+
+fn is_at(message: &StoredMessage<'_>, queue: &Queue, offset: u64) -> bool {
+    message.queue_offset.0 == offset
+        && message.queue_id == queue.id
+        && message.topic == &*queue.topic
+        && message.sys_flag.is_queued()
+}
