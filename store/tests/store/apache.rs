@@ -126,8 +126,13 @@ fn check(store: &Store, sent: &[Sent]) {
 
 #[test]
 fn a_store_that_apache_closed_opens_without_reading_it_all() {
-    let fixture = fixture("apache-5.5.0/clean");
-    let sent = sent(&fixture);
+    for version in ["5.5.0", "4.9.7"] {
+        opens_without_reading(&fixture(&format!("apache-{version}/clean")));
+    }
+}
+
+fn opens_without_reading(fixture: &Path) {
+    let sent = sent(fixture);
     let folder = tempfile::tempdir().expect("a folder");
     copy(&fixture.join("store"), folder.path());
 
@@ -170,8 +175,13 @@ fn a_store_that_apache_closed_opens_without_reading_it_all() {
 
 #[test]
 fn a_store_of_a_killed_apache_broker_opens() {
-    let fixture = fixture("apache-5.5.0/kill");
-    let sent = sent(&fixture);
+    for version in ["5.5.0", "4.9.7"] {
+        opens_after_a_kill(&fixture(&format!("apache-{version}/kill")));
+    }
+}
+
+fn opens_after_a_kill(fixture: &Path) {
+    let sent = sent(fixture);
     let folder = tempfile::tempdir().expect("a folder");
     copy(&fixture.join("store"), folder.path());
     let report = inspect::check(&OsDisk, folder.path()).expect("reads");
