@@ -305,10 +305,12 @@ impl Broker {
             .store
             .queue_bounds(&topic, store_queue)
             .map_or(0, |bounds| bounds.max.0);
-        if i64::try_from(end).is_ok_and(|end| end > from)
-            && let Some(pull) = self.polls.parked.lock().take(id)
-        {
-            crate::handle::answer_again(self, pull, false);
+        if i64::try_from(end).is_ok_and(|end| end > from) {
+            // Not under the lock: the answer may park it once more.
+            let pull = self.polls.parked.lock().take(id);
+            if let Some(pull) = pull {
+                crate::handle::answer_again(self, pull, false);
+            }
         }
     }
 

@@ -63,6 +63,14 @@ impl<'a> ClientProperties<'a> {
         found
     }
 
+    /// Adds a unique key as the property that it is stored as; nothing when `made` is empty.
+    pub(crate) fn add_key(&mut self, made: &'a str) {
+        if let Some((_, id)) = made.split_once('\u{1}') {
+            self.unique_key = Some(id.trim_end_matches('\u{2}'));
+            self.kept.push(made);
+        }
+    }
+
     fn keep(&mut self, piece: Option<&'a str>) {
         self.kept.extend(piece.filter(|piece| !piece.is_empty()));
     }

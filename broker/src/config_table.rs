@@ -135,6 +135,18 @@ impl<R: Row> ConfigTable<R> {
         }
     }
 
+    /// Writes everything into a file that has missed changes, unless it is too large for that.
+    ///
+    /// # Errors
+    /// As [`ConfigTable::fold`].
+    pub(crate) fn fold_if_behind(&self) -> io::Result<()> {
+        if self.file.is_behind() {
+            self.fold()
+        } else {
+            Ok(())
+        }
+    }
+
     /// Writes everything into the file, for Apache to find.
     ///
     /// # Errors

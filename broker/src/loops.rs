@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use proto::Text;
 use runtime::{Tasks, clock};
-use store::{ExpireTime, Store, WriteError};
+use store::{ExpireTime, PersistError, Store, WriteError};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, Gates};
@@ -139,21 +139,41 @@ fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
     }
 }
 
-/// Each second: queues, index and checkpoint to disk, offsets to their journal. Each ten: what is
-/// too old goes.
-fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), store::PersistError> {
-    let store = &broker.store;
+/// Something that is due again and again.
+struct Every {
+    period: Duration,
+    last: Instant,
+}
+
+impl Every {
+    fn new(period: Duration, now: Instant) -> Self {
+        Self { period, last: now }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.last + self.period;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+}
+
+/// Each second: queues, index and checkpoint to disk, offsets to their journal. Each few: tables
+/// into the files where Apache looks for them. Each ten: what is too old goes.
+fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
     let started = Instant::now();
-    let (mut persisted, mut expired) = (started, started);
+    let mut persist = Every::new(PERSIST_EVERY, started);
+    let mut fold = Every::new(broker.config().flush.offsets_interval, started);
+    let mut expire = Every::new(EXPIRE_EVERY, started);
     while stop.rest(CHECK_DISK_EVERY) {
-        if let Err(error) = store.check_disk() {
+        if let Err(error) = broker.store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
         }
         let now = Instant::now();
-        if now >= persisted + PERSIST_EVERY {
-            persisted = now;
-            match store.persist_once() {
-                Err(fatal @ store::PersistError::Log(_)) => return Err(fatal),
+        if persist.is_due(now) {
+            match broker.store.persist_once() {
+                Err(fatal @ PersistError::Log(_)) => return Err(fatal),
                 // The log is right; what was not written is tried again, or rebuilt from it.
                 Err(error) => tracing::warn!(%error, "cannot write queues or index"),
                 Ok(()) => {}
@@ -162,22 +182,37 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), store::PersistError> {
                 tracing::warn!(%error, "cannot write consumer offsets");
             }
         }
-        if now >= expired + EXPIRE_EVERY {
-            expired = now;
+        if fold.is_due(now)
+            && let Err(error) = fold_tables(broker)
+        {
+            tracing::warn!(%error, "cannot rewrite topics, groups or offsets");
+        }
+        if expire.is_due(now) {
             let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
-            match store.expire_once(ExpireTime {
-                now_ms: clock::now_ms(),
-                monotonic_ms,
-            }) {
-                Ok(removed) if removed.segments > 0 => {
-                    tracing::info!(segments = removed.segments, "removed expired log segments");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "cannot remove old files"),
-            }
+            expire_segments(&broker.store, monotonic_ms);
         }
     }
     Ok(())
+}
+
+fn fold_tables(broker: &Broker) -> io::Result<()> {
+    broker.state.topics.fold_if_behind()?;
+    broker.state.groups.fold_if_behind()?;
+    broker.state.offsets.fold_if_behind(clock::now_ms())
+}
+
+fn expire_segments(store: &Store, monotonic_ms: u64) {
+    let now_ms = clock::now_ms();
+    match store.expire_once(ExpireTime {
+        now_ms,
+        monotonic_ms,
+    }) {
+        Ok(removed) if removed.segments > 0 => {
+            tracing::info!(segments = removed.segments, "removed expired log segments");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot remove old files"),
+    }
 }
 
 /// Starts what looks after clients.

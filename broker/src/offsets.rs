@@ -249,6 +249,18 @@ impl Offsets {
         }
     }
 
+    /// Writes everything into a file that has missed changes, unless it is too large for that.
+    ///
+    /// # Errors
+    /// As [`Offsets::fold`].
+    pub(crate) fn fold_if_behind(&self, now_ms: i64) -> io::Result<()> {
+        if self.file.is_behind() {
+            self.fold(now_ms)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Writes everything into the file.
     ///
     /// # Errors

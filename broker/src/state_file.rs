@@ -53,6 +53,9 @@ struct Journal {
 /// Below this a journal is not worth folding into its file.
 const JOURNAL_BYTES_MIN: u64 = 64 << 10;
 
+/// Files up to this size are rewritten soon after a change, larger ones when the journal is long.
+const REWRITTEN_BYTES_MAX: u64 = 1 << 20;
+
 impl StateFile {
     /// Opens the table at `path`: its last whole snapshot, if any, and the changes since.
     ///
@@ -124,6 +127,12 @@ impl StateFile {
     pub(crate) fn wants_snapshot(&self) -> bool {
         let journal = self.journal.lock();
         journal.bytes > JOURNAL_BYTES_MIN.max(journal.snapshot_bytes)
+    }
+
+    /// Has the file missed changes, and is it small enough to be rewritten for Apache's sake?
+    pub(crate) fn is_behind(&self) -> bool {
+        let journal = self.journal.lock();
+        journal.bytes > 0 && journal.snapshot_bytes <= REWRITTEN_BYTES_MAX
     }
 
     /// Replaces the file by `table()` and empties the journal. `table` is called while no change

@@ -94,7 +94,7 @@ impl Client {
             group: group.into(),
             topic: queue.topic.clone(),
             queue_id: queue.id,
-            commit_offset: offset,
+            commit_offset: Some(offset),
         });
         let addr = self.0.master(queue).await?;
         granted(&addr, self.0.ask(&addr, request).await?).map(drop)

@@ -281,7 +281,7 @@ impl Inner {
     fn request(&self, load: &Load, queue: i32) -> Request {
         Request::Send(Send {
             fields: SendFields {
-                producer_group: self.config.producer_group.clone(),
+                producer_group: Some(self.config.producer_group.clone()),
                 topic: load.topic.clone(),
                 default_topic: Text::from_static(TEMPLATE_TOPIC),
                 default_topic_queues: NEW_TOPIC_QUEUES,

@@ -29,7 +29,8 @@ pub(super) fn all(broker: &Broker) -> Reply {
 }
 
 pub(super) fn config(broker: &Broker, group: &GroupOf) -> Result<Reply, Refusal> {
-    match broker.state.groups.find(&group.group) {
+    // compat: SubscriptionGroupManager#findSubscriptionGroupConfig makes the group it is asked for.
+    match broker.group(&group.group)? {
         Some(config) => Ok(Reply::ok().body(proto::json::write(&*config))),
         None => {
             let text = format!("subscription group {} not exist", group.group);

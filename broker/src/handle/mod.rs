@@ -7,6 +7,7 @@ mod offsets;
 mod pull;
 mod query;
 mod send;
+mod send_batch;
 mod topics;
 
 use std::sync::Arc;

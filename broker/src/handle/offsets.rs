@@ -37,7 +37,8 @@ pub(super) fn query(broker: &Broker, query: &QueryConsumerOffset) -> Result<Repl
     // compat: ConsumerManageProcessor#queryConsumerOffset: a new group starts a queue at 0 when its
     // very first message is still there.
     // Apache also asks whether that message is still in memory; here every message is as near.
-    if broker.bounds(&query.topic, queue_id(query.queue_id)?).min == 0 {
+    let Bounds { min, max } = broker.bounds(&query.topic, queue_id(query.queue_id)?);
+    if min == 0 && max > 0 {
         return Ok(Reply::ok().with(OffsetIs { offset: 0 }));
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
@@ -45,7 +46,11 @@ pub(super) fn query(broker: &Broker, query: &QueryConsumerOffset) -> Result<Repl
 
 pub(super) fn update(broker: &Broker, update: &UpdateConsumerOffset) -> Result<Reply, Refusal> {
     let (group, topic) = (&update.group, &update.topic);
-    if broker.group(group)?.is_none() {
+    let Some(offset) = update.commit_offset else {
+        let text = format!("Offset is null, topic is {topic}");
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
+    };
+    if broker.state.groups.find(group).is_none() {
         let text = format!("Group {group} not exist!");
         return Err(Refusal::new(
             ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
@@ -59,7 +64,7 @@ pub(super) fn update(broker: &Broker, update: &UpdateConsumerOffset) -> Result<R
     broker
         .state
         .offsets
-        .commit(group, topic, update.queue_id, update.commit_offset)?;
+        .commit(group, topic, update.queue_id, offset)?;
     Ok(Reply::ok())
 }
 

@@ -95,7 +95,8 @@ fn check(broker: &Broker, pull: &Pull, call: &Call) -> Result<Arc<Filter>, Refus
             broker.config().listen.ip1
         ));
     }
-    let Some(group) = broker.group(group_name)? else {
+    // compat: SubscriptionGroupManager#findSubscriptionGroupConfig makes no group of an illegal name.
+    let Some(group) = broker.group(group_name).unwrap_or(None) else {
         let text = format!("subscription group [{group_name}] does not exist, {FAQ}");
         return Err(Refusal::new(
             ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
@@ -117,7 +118,7 @@ fn check(broker: &Broker, pull: &Pull, call: &Call) -> Result<Arc<Filter>, Refus
     }
     if pull.queue_id < 0 || pull.queue_id >= topic.read_queue_nums {
         let text = format!(
-            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
             pull.queue_id,
             pull.topic,
             topic.read_queue_nums,
@@ -163,7 +164,8 @@ fn subscription(
         }
     };
     if !filter.is_tags {
-        let text = "The broker does not support consumer to filter message by SQL92";
+        let kind = pull.expression_type.as_deref().unwrap_or("SQL92");
+        let text = format!("The broker does not support consumer to filter message by {kind}");
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, text));
     }
     Ok(filter)
@@ -202,10 +204,11 @@ fn read(broker: &Broker, pull: &Pull, filter: &Filter) -> Result<First, Refusal>
             format!("cannot read the message: {error}"),
         )
     })?;
-    let status = if from.is_err() {
-        ReadStatus::OffsetTooSmall
-    } else {
-        found.status
+    let status = match found.status {
+        _ if from.is_err() => ReadStatus::OffsetTooSmall,
+        // The topic has such a queue (checked before), so it is one without a message yet.
+        ReadStatus::NoMatchedLogicQueue => ReadStatus::NoMessageInQueue,
+        status => status,
     };
     let (code, name) = code_of(status, pull.queue_offset);
     let figures = &broker.figures;

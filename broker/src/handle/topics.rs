@@ -83,7 +83,10 @@ fn find(broker: &Broker, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
 }
 
 pub(super) fn config(broker: &Broker, topic: &TopicOf) -> Result<Reply, Refusal> {
-    let config = find(broker, &topic.topic)?;
+    let Some(config) = broker.state.topics.find(&topic.topic) else {
+        let text = format!("No topic in this broker. topic: {}", topic.topic);
+        return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, text));
+    };
     Ok(Reply::ok().body(proto::json::write(&*config)))
 }
 

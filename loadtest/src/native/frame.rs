@@ -33,7 +33,7 @@ impl SendFrame {
     pub(crate) fn new(topic: &Text, size: usize, how: Serialization) -> Self {
         let request = Request::Send(Send {
             fields: SendFields {
-                producer_group: Text::from_static("loadtest"),
+                producer_group: Some(Text::from_static("loadtest")),
                 topic: topic.clone(),
                 default_topic: Text::from_static("TBW102"),
                 default_topic_queues: 4,

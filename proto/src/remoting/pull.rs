@@ -63,7 +63,7 @@ wire_fields! {
         group: Text = "consumerGroup",
         topic: Text = "topic",
         queue_id: i32 = "queueId",
-        commit_offset: i64 = "commitOffset",
+        commit_offset: Option<i64> = "commitOffset",
     }
 
     pub struct SearchOffset {

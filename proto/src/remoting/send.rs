@@ -7,7 +7,7 @@ use crate::{Text, wire_fields};
 wire_fields! {
     /// The parameters of a send.
     pub struct SendFields {
-        producer_group: Text = "a" | "producerGroup",
+        producer_group: Option<Text> = "a" | "producerGroup",
         topic: Text = "b" | "topic",
         default_topic: Text = "c" | "defaultTopic",
         default_topic_queues: i32 = "d" | "defaultTopicQueueNums",

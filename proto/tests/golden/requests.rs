@@ -21,7 +21,7 @@ const PROPERTIES: &str = "KEYS\u{1}k1 schlüssel\u{2}UNIQ_KEY\u{1}7F000001000100
 
 fn send(batch: bool, properties: &str, body: &[u8]) -> Request {
     let fields = SendFields {
-        producer_group: "producers".into(),
+        producer_group: Some("producers".into()),
         topic: "orders".into(),
         default_topic: "TBW102".into(),
         default_topic_queues: 4,
@@ -129,7 +129,7 @@ fn wanted() -> Vec<(&'static str, Request)> {
         group: "group-1".into(),
         topic: "orders".into(),
         queue_id: 3,
-        commit_offset: (1 << 53) + 1,
+        commit_offset: Some((1 << 53) + 1),
     };
     let consumers_changed = Request::ConsumersChanged(group());
     // 4.9 leaves out the last separator.
