@@ -19,6 +19,8 @@ use crate::handle::answer_again;
 /// How long the writer waits before it looks whether it should stop.
 const WRITER_PATIENCE: Duration = Duration::from_millis(50);
 const PERSIST_EVERY: Duration = Duration::from_secs(1);
+/// compat: BrokerController persists consumer offsets as often.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 const CHECK_DISK_EVERY: Duration = Duration::from_millis(500);
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 const EXPIRE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
@@ -164,7 +166,7 @@ impl Every {
 fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
     let started = Instant::now();
     let mut persist = Every::new(PERSIST_EVERY, started);
-    let mut fold = Every::new(broker.config().flush.offsets_interval, started);
+    let mut fold = Every::new(FOLD_EVERY, started);
     let mut expire = Every::new(EXPIRE_EVERY, started);
     while stop.rest(CHECK_DISK_EVERY) {
         if let Err(error) = broker.store.check_disk() {

@@ -87,7 +87,7 @@ impl Registration {
         match body.first() {
             None => Ok(Self::default()),
             Some(b'{') => {
-                let Json { wrapper } = json::read(body)?;
+                let Json { topics: wrapper } = json::read(body)?;
                 Ok(Self {
                     version: wrapper.data_version,
                     topics: wrapper.topic_config_table,
@@ -166,12 +166,12 @@ struct Json {
         default,
         deserialize_with = "null_as_default"
     )]
-    wrapper: Wrapper,
+    topics: Topics,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Wrapper {
+struct Topics {
     #[serde(deserialize_with = "null_as_default")]
     data_version: DataVersion,
     #[serde(deserialize_with = "topics")]

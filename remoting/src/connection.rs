@@ -5,7 +5,6 @@
 //! while `in_flight` or `unsent` is at its limit, so a peer can make us hold no more than that; all
 //! answers that are due at one moment leave in one write.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,11 +21,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Answer, Call, Gated, ReplyTo, Serve};
+use crate::answer::{Answer, Call, ReplyTo, Serve};
+use crate::gated_replies::GatedReplies;
 use crate::in_flight::InFlight;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
-use crate::peer::Peer;
+use crate::peer::{Departure, Peer};
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
@@ -60,13 +60,6 @@ enum Event {
     Closed,
 }
 
-struct Waiting {
-    opaque: i32,
-    how: Serialization,
-    until: Instant,
-    gated: Gated,
-}
-
 pub(crate) struct Connection {
     peer: Peer,
     serve: Arc<dyn Serve>,
@@ -74,8 +67,7 @@ pub(crate) struct Connection {
     outbox: mpsc::Receiver<Outgoing>,
     input: BytesMut,
     unsent: Unsent,
-    /// Answers whose watermark is not reached, in the order in which it will be.
-    gated: VecDeque<Waiting>,
+    gated: GatedReplies,
     /// Requests whose answer somebody else will give.
     held: usize,
     pace: Pace,
@@ -122,7 +114,7 @@ impl Connection {
             outbox,
             input: BytesMut::new(),
             unsent: Unsent::default(),
-            gated: VecDeque::new(),
+            gated: GatedReplies::default(),
             held: 0,
             pace,
             stopping: false,
@@ -135,10 +127,7 @@ impl Connection {
 
     /// Serves until the peer leaves, breaks a rule, or `stop` is cancelled and all is answered.
     pub(crate) async fn run(mut self, mut stream: TcpStream, stop: CancellationToken) {
-        let departure = Departure {
-            peer: self.peer.clone(),
-            serve: Arc::clone(&self.serve),
-        };
+        let departure = Departure::of(&self.peer, &self.serve);
         let (mut input, output) = stream.split();
         match self.serve_until_closed(&mut input, &output, &stop).await {
             Ok(()) => {}
@@ -164,7 +153,7 @@ impl Connection {
         tokio::pin!(timer);
         loop {
             self.answer_frames()?;
-            self.release_gated();
+            self.gated.release(&mut self.unsent);
             while self.has_space()
                 && let Ok(outgoing) = self.outbox.try_recv()
             {
@@ -208,10 +197,7 @@ impl Connection {
     ) -> io::Result<Event> {
         let may_read = !self.stopping && self.has_room();
         let may_take = self.has_space();
-        let gate = self
-            .gated
-            .front()
-            .map(|first| first.gated.gate.wait(first.gated.at));
+        let gate = self.gated.first_due();
         let peer = &self.peer;
         let outbox = &mut self.outbox;
         let buffer = &mut self.input;
@@ -334,36 +320,9 @@ impl Connection {
             Answer::Now(reply) => self.unsent.reply(opaque, how, reply),
             Answer::Gated(gated) => {
                 // To the moment its bytes were read: near enough, and one clock reading a batch.
-                let until = self.pace.moved + gated.within;
-                self.gated.push_back(Waiting {
-                    opaque,
-                    how,
-                    until,
-                    gated,
-                });
+                self.gated.push((opaque, how), gated, self.pace.moved);
             }
             Answer::Held => self.held += 1,
-        }
-    }
-
-    fn release_gated(&mut self) {
-        while let Some(first) = self.gated.front() {
-            let reached = first.gated.gate.reached() >= first.gated.at;
-            if !reached && !first.gated.gate.is_stopped() {
-                return;
-            }
-            let Some(Waiting {
-                opaque, how, gated, ..
-            }) = self.gated.pop_front()
-            else {
-                return;
-            };
-            let reply = if reached {
-                gated.reply
-            } else {
-                gated.stopped()
-            };
-            self.unsent.reply(opaque, how, reply);
         }
     }
 
@@ -413,15 +372,7 @@ impl Connection {
         if now >= last + self.limits.idle {
             return Err(Broken::Limit("idle"));
         }
-        while self.gated.front().is_some_and(|first| now >= first.until) {
-            let Some(Waiting {
-                opaque, how, gated, ..
-            }) = self.gated.pop_front()
-            else {
-                break;
-            };
-            self.unsent.reply(opaque, how, gated.overdue());
-        }
+        self.gated.release_overdue(now, &mut self.unsent);
         let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();
         self.pace.ticking = busy || now < last + TICK;
         if self.pace.ticking {
@@ -432,21 +383,5 @@ impl Connection {
             timer.reset(last + self.limits.idle);
         }
         Ok(())
-    }
-}
-
-/// Tells everybody that the connection is gone, also when its task panicked or was aborted.
-struct Departure {
-    peer: Peer,
-    serve: Arc<dyn Serve>,
-}
-
-impl Drop for Departure {
-    fn drop(&mut self) {
-        self.peer.close();
-        if let Some(in_flight) = self.peer.in_flight() {
-            in_flight.close();
-        }
-        self.serve.disconnected(&self.peer);
     }
 }

@@ -8,6 +8,7 @@
 mod answer;
 mod connection;
 mod dial;
+mod gated_replies;
 mod in_flight;
 mod limit_keys;
 mod limits;

@@ -9,6 +9,7 @@ use proto::remoting::{Reply, Request};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::Serve;
 use crate::in_flight::InFlight;
 use crate::local::LocalEnd;
 use crate::outgoing::Outgoing;
@@ -204,5 +205,30 @@ struct Entry<'a> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.in_flight.forget(self.opaque);
+    }
+}
+
+/// Tells everybody that a connection is gone, also when its task panicked or was aborted.
+pub(crate) struct Departure {
+    peer: Peer,
+    serve: Arc<dyn Serve>,
+}
+
+impl Departure {
+    pub(crate) fn of(peer: &Peer, serve: &Arc<dyn Serve>) -> Self {
+        Self {
+            peer: peer.clone(),
+            serve: Arc::clone(serve),
+        }
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.peer.close();
+        if let Some(in_flight) = self.peer.in_flight() {
+            in_flight.close();
+        }
+        self.serve.disconnected(&self.peer);
     }
 }

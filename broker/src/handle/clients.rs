@@ -105,7 +105,7 @@ pub(super) fn producers(broker: &Broker, group: &ProducerGroup) -> Result<Reply,
 
 /// Passes a request on to the client it names.
 pub(super) fn forward(broker: &Arc<Broker>, mut call: Call) -> Answer {
-    let Request::RunningInfo(asked) = &call.request else {
+    let Request::RunningState(asked) = &call.request else {
         return unsupported(&call.request).into();
     };
     let (group, client) = (asked.group.clone(), asked.client_id.clone());

@@ -65,7 +65,7 @@ fn answer(broker: &Arc<Broker>, call: Call) -> Answer {
     // Those that may be answered later keep the call.
     match call.request {
         Request::Pull(_) => return pull::pull(broker, call),
-        Request::RunningInfo(_) => return clients::forward(broker, call),
+        Request::RunningState(_) => return clients::forward(broker, call),
         _ => {}
     }
     let (peer, version, language) = (call.peer, call.version, call.language);

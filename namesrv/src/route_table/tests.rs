@@ -1,3 +1,5 @@
+//! The route table with plain values: who registers, leaves, is silent, and what clients then see.
+
 use super::*;
 
 const CLUSTER: &str = "c1";

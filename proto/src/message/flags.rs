@@ -72,7 +72,7 @@ impl SysFlag {
 
     /// Whether a message with this flag gets a place in its consume queue.
     ///
-    /// compat: prepared and rolled-back records live in the log only.
+    /// compat: CommitLogDispatcherBuildConsumeQueue: prepared and rolled-back records live in the log only.
     #[must_use]
     pub fn is_queued(self) -> bool {
         matches!(

@@ -91,7 +91,7 @@ wire_fields! {
     }
 
     /// Asks one client of a group for its state; the parameters pass through to the client.
-    pub struct RunningInfo {
+    pub struct RunningState {
         group: Text = "consumerGroup",
         client_id: Text = "clientId",
         jstack: Option<bool> = "jstackEnable",

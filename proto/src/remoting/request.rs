@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::clients::{
-    ConsumerGroup, Heartbeat, ProducerGroup, QueueLocks, RunningInfo, UnregisterClient,
+    ConsumerGroup, Heartbeat, ProducerGroup, QueueLocks, RunningState, UnregisterClient,
 };
 use super::config::{CreateTopic, DataVersion, DeleteGroup, GroupConfig, GroupOf, TopicOf};
 use super::fields::{Ext, FieldError, Fields, Sink};
@@ -161,7 +161,7 @@ table! {
         KvList(KvNamespace) = 219,
         TopicsOfCluster(ClusterOf) = 224,
         GroupsOfTopic(TopicOf) = 300,
-        RunningInfo(RunningInfo) = 307,
+        RunningState(RunningState) = 307,
         AddWritePerm(BrokerName) = 327,
         TopicsOfGroup(GroupOf) = 343,
         TopicConfig(TopicOf) = 351,

@@ -328,7 +328,7 @@ impl<'a> Fields<'a> {
         } else {
             IpAddr::from(Ipv4Addr::from(self.array::<4>()?))
         };
-        // compat: the port field has 32 bits; what does not fit a port is shown as 0.
+        // compat: MessageDecoder: the port field has 32 bits; what does not fit a port is shown as 0.
         let port = u16::try_from(self.u32()?).unwrap_or(0);
         Ok(SocketAddr::new(ip, port))
     }
