@@ -1,7 +1,7 @@
 //! The doors: other protocols in front, the native client behind. Today that is HTTP.
 //!
-//! A request becomes a [`message::Message`] (one type, whatever the door), goes through
-//! [`messaging::Messaging`] to the client, and comes back as a receipt or an [`error::Error`] whose
+//! A request becomes a `message::Message` (one type, whatever the door), goes through
+//! `messaging::Messaging` to the client, and comes back as a receipt or an `error::Error` whose
 //! table has the answer for every protocol. Knows no broker and no store: only `client`.
 //!
 //! Invariants: nothing is confirmed before the broker confirmed it; a body's bytes are what is

@@ -87,10 +87,10 @@ impl Registration {
         match body.first() {
             None => Ok(Self::default()),
             Some(b'{') => {
-                let Json { topics: wrapper } = json::read(body)?;
+                let Json { topics: table } = json::read(body)?;
                 Ok(Self {
-                    version: wrapper.data_version,
-                    topics: wrapper.topic_config_table,
+                    version: table.data_version,
+                    topics: table.topic_config_table,
                 })
             }
             Some(0x78) => Self::unpacked(&inflate(body)?),

@@ -278,7 +278,7 @@ pub fn lenient<'de, D: Deserializer<'de>, T: Lenient>(input: D) -> Result<T, D::
     plain(&value).ok_or_else(|| serde::de::Error::custom("a value of the wrong kind"))
 }
 
-/// Like [`lenient`], for a list of them.
+/// Like [`lenient()`], for a list of them.
 ///
 /// # Errors
 /// When it is no list, or has an element that means no `T`.

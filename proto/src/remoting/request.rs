@@ -1,4 +1,4 @@
-//! Every command that one side asks of the other, as one typed enum; [`table!`] is the list of codes
+//! Every command that one side asks of the other, as one typed enum; the `table!` below is the list of codes
 //! that have a meaning here. A code without one is kept whole as [`Request::Unknown`].
 
 use bytes::Bytes;

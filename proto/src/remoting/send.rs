@@ -35,7 +35,7 @@ wire_fields! {
     }
 }
 
-/// One message, or a batch in the layout of [`crate::message::batch`].
+/// One message, or a batch in the layout of [`crate::message::BatchItems`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
     pub fields: SendFields,

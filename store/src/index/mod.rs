@@ -1,6 +1,6 @@
 //! The key index: which records carry a key.
 //!
-//! Owns the entries that are not in a file yet and the files, in [`file`]'s format. Entries come
+//! Owns the entries that are not in a file yet and the files, in [`mod@file`]'s format. Entries come
 //! from the dispatcher and are written by the caretaker; both places are searched. The index only
 //! proposes records: whoever asks looks at the record itself.
 
