@@ -84,10 +84,7 @@ impl<'a> ClientProperties<'a> {
             property::TAGS => self.tags = Some(value),
             property::KEYS => self.keys = Some(value),
             property::UNIQUE_KEY => self.unique_key = Some(value),
-            property::WAIT => {
-                self.waits = !value.eq_ignore_ascii_case("false");
-                return false;
-            }
+            property::WAIT => self.waits = !value.eq_ignore_ascii_case("false"),
             property::DELAY if value != "0" => self.asks_for = Some("delay levels"),
             property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
                 self.asks_for = Some("delivery times");
@@ -110,9 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn wait_is_heeded_and_not_stored() {
+    fn wait_is_heeded_and_stored_as_apache_does() {
         let read = ClientProperties::read("UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A");
-        assert_eq!(read.kept, ["UNIQ_KEY\u{1}u\u{2}", "TAGS\u{1}A", "\u{2}"]);
+        let whole = "UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A";
+        assert_eq!(read.kept, [whole, "\u{2}"]);
         assert_eq!(
             (read.tags, read.unique_key, read.waits),
             (Some("A"), Some("u"), false)

@@ -150,7 +150,9 @@ def records(body):
         (props_size,) = struct.unpack_from(">h", body, place)
         props = dict(pair.split("\x01", 1) for pair in body[place + 2:place + 2 + props_size].decode().split("\x02") if "\x01" in pair)
         out.append({"magic": magic, "crc": crc, "queue": queue, "flag": flag, "offset": offset, "sysflag": sysflag, "reconsume": reconsume,
-                    "prepared": prepared, "body": text.decode("utf-8", "replace")[:60], "topic": topic, "properties": props,
+                    "prepared": prepared, "body": text.decode("utf-8", "replace")[:60], "topic": topic,
+                    # the checksum is Gantry's default (enabledAppendPropCRC) and not Apache's
+                    "properties": {name: value for name, value in props.items() if name != "__CRC32#"},
                     "bodyLength": length})
         at += size
     return out
