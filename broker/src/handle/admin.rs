@@ -59,10 +59,8 @@ pub(super) fn runtime(broker: &Broker) -> Reply {
     store_figures(broker, &mut put);
     traffic_figures(broker, &mut put);
     put("brokerVersion", proto::remoting::VERSION.to_string());
-    put(
-        "brokerVersionDesc",
-        format!("gantry-{}", env!("CARGO_PKG_VERSION")),
-    );
+    // compat: MQVersion: the name of the protocol version, which tools show and compare.
+    put("brokerVersionDesc", "V5_3_3".into());
     put("brokerActive", "true".into());
     let up_ms = (clock::now_ms() - broker.signature.started_ms).max(0);
     let (seconds, minutes) = (up_ms / 1000 % 60, up_ms / 60_000 % 60);
