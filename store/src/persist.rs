@@ -13,9 +13,6 @@ use crate::queue::Unsynced;
 use crate::staging::Halt;
 use crate::write::WriteError;
 
-/// More files than this are made durable all together.
-const FILES_SYNCED_ONE_BY_ONE: usize = 64;
-
 /// Persisting failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PersistError {
@@ -76,18 +73,7 @@ impl Store {
     }
 
     fn sync_caches(&self, unsynced: &mut Unsynced) -> io::Result<()> {
-        if unsynced.files.len() > FILES_SYNCED_ONE_BY_ONE {
-            self.disk.sync_everything(&self.config.root)?;
-        } else {
-            for file in &unsynced.files {
-                file.sync_data()?;
-            }
-            unsynced.folders.dedup();
-            for folder in &unsynced.folders {
-                self.disk.sync_folder(folder)?;
-            }
-        }
-        *unsynced = Unsynced::default();
+        unsynced.sync(&*self.disk, &self.config.root)?;
         self.index.sync()
     }
 
