@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::Store;
 use crate::checkpoint::{Checkpoint, Known, Times};
-use crate::queue::Unsynced;
+use crate::queue::{Unsynced, snapshot};
 use crate::staging::Halt;
 use crate::write::WriteError;
 
@@ -91,6 +91,9 @@ impl Store {
         while let Some(batch) = self.write_staged(Duration::ZERO)? {
             self.dispatch(batch, &mut |_| {});
         }
+        let end = self.appended_to().0;
+        snapshot::write(&*self.disk, &self.paths.snapshot, &self.queues, end)
+            .map_err(PersistError::Io)?;
         self.persist(true)?;
         let remove = || {
             self.disk.remove_file(&self.paths.abort)?;

@@ -52,6 +52,7 @@ pub(crate) struct Paths {
     pub(crate) abort: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) queues: PathBuf,
+    pub(crate) snapshot: PathBuf,
     pub(crate) index: PathBuf,
 }
 
@@ -62,6 +63,7 @@ impl Paths {
             abort: root.join("abort"),
             lock: root.join("lock"),
             queues: root.join("consumequeue"),
+            snapshot: root.join("queues.snapshot"),
             index: root.join("index"),
         }
     }

@@ -19,10 +19,10 @@ use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 1 << 20;
-/// Room that is kept ahead of the writer: at least this, so that ten messages take no gigabyte.
-const AHEAD_BYTES_MIN: u64 = 4 << 20;
-/// And at most this: a tenth of a second at the speed of a fast disk.
-const AHEAD_BYTES_MAX: u64 = 64 << 20;
+/// Room that is kept ahead of the writer at least. It grows with what is written, up to a whole
+/// segment: ten messages take no gigabyte, and a busy log is filled in another file than it is
+/// written to.
+const AHEAD_BYTES_MIN: u64 = 16 << 20;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -153,9 +153,7 @@ impl CommitLog {
 
     fn ahead_of(&self, end: u64) -> u64 {
         let written = end - self.start().unwrap_or(end);
-        end + written
-            .clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX)
-            .min(self.segment_bytes)
+        end + written.max(AHEAD_BYTES_MIN).min(self.segment_bytes)
     }
 
     /// Fills what comes next, or makes the next segment; the segment that was filled.
