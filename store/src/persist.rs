@@ -40,9 +40,9 @@ impl Store {
     }
 
     fn persist(&self, closed: bool) -> Result<(), PersistError> {
-        let mut persisting = self.persisting.lock();
+        let mut persisting = self.steps.persisting.lock();
         // Taken first: everything below this end is in a tail or in a file by now.
-        let target = *self.dispatched.lock();
+        let target = *self.marks.dispatched.lock();
         self.flush_once()?;
         self.queue_files
             .write_dirty(&self.queues, &mut persisting.unsynced)
@@ -64,7 +64,7 @@ impl Store {
                 boot_id: self.disk.boot_id(),
                 closed,
                 index,
-                sealed_from: self.sealed_from,
+                sealed_from: self.log.sealed_from(),
             }),
         };
         checkpoint
@@ -84,9 +84,9 @@ impl Store {
     /// [`PersistError`]; then the next start is one after a crash.
     pub fn close(&self) -> Result<(), PersistError> {
         {
-            let mut staging = self.staging.lock();
+            let mut staging = self.intake.staging.lock();
             staging.halt = staging.halt.or(Some(Halt::Closed));
-            self.staged.notify_all();
+            self.intake.staged.notify_all();
         }
         while let Some(batch) = self.write_staged(Duration::ZERO)? {
             self.dispatch(batch, &mut |_| {});

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
+use crate::Config;
 use crate::files::Disk;
 use crate::segment::Segment;
 
@@ -50,25 +51,41 @@ pub(crate) struct CommitLog {
     /// Guards making room; the value is `ready_to`.
     filling: Mutex<()>,
     ready_to: AtomicU64,
+    /// Records from here on carry a CRC of their own.
+    sealed_from: u64,
 }
 
 impl CommitLog {
     /// `segments` are sorted and without gaps; writing goes on at `end`.
     pub(crate) fn new(
+        config: &Config,
         disk: Arc<dyn Disk>,
-        folder: PathBuf,
-        segment_bytes: u64,
         segments: Vec<Arc<Segment>>,
         end: u64,
+        sealed_from: u64,
     ) -> Self {
         Self {
             disk,
-            folder,
-            segment_bytes,
+            folder: config.commit_log_dir.clone(),
+            segment_bytes: config.segment_bytes,
             segments: RwLock::new(segments),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
+            sealed_from,
         }
+    }
+
+    pub(crate) fn sealed_from(&self) -> u64 {
+        self.sealed_from
+    }
+
+    /// Takes a record of this log apart if it is whole and at its place.
+    pub(crate) fn verify<'r>(
+        &self,
+        record: &'r [u8],
+        at: u64,
+    ) -> Result<StoredMessage<'r>, RecordError> {
+        verify(record, at, self.sealed_from)
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {

@@ -15,6 +15,7 @@ use crate::files::{Access, File, read_exact_at};
 use crate::log::verify;
 use crate::queue::{QueueState, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
+use crate::store::Paths;
 
 impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
@@ -23,10 +24,11 @@ impl Recovery {
             Some(known) => Some(known.good_to.max(log_start)),
             None => self.foreign_good_to(log_start)?,
         };
+        let snapshot_path = Paths::of(&self.config.root).snapshot;
         if let Some(known) = self.checkpoint.known.filter(|known| known.closed)
             && self.opened.was_clean
-            && let Some(queues) = snapshot::read(&*self.disk, &self.paths.snapshot, known.good_to)
-                .map_err(at(&self.paths.snapshot))?
+            && let Some(queues) = snapshot::read(&*self.disk, &snapshot_path, known.good_to)
+                .map_err(at(&snapshot_path))?
         {
             self.queues = queues;
             if self.units() == known.units && self.queue_folders_are_there()? {
