@@ -95,7 +95,7 @@ impl Store {
     /// [`AppendError`]; then nothing of the message is or will be stored.
     pub fn append(&self, draft: &Draft<'_>, now_ms: i64) -> Result<Appended, AppendError> {
         let ready = self.ready_draft(draft)?;
-        let mut staging = self.staging.lock();
+        let mut staging = self.intake.staging.lock();
         self.make_room(&mut staging, ready.size)?;
         let appended = staging.push(draft, ready, now_ms, self.config.record_crc);
         self.wake_writer(staging);
@@ -121,7 +121,7 @@ impl Store {
             .ok_or(AppendError::TooLarge {
                 max: self.config.max_message_bytes,
             })?;
-        let mut staging = self.staging.lock();
+        let mut staging = self.intake.staging.lock();
         self.make_room(&mut staging, size)?;
         let appended = drafts
             .iter()
@@ -180,7 +180,7 @@ impl Store {
         let writer_waits = std::mem::take(&mut staging.writer_waits);
         drop(staging);
         if writer_waits {
-            self.staged.notify_one();
+            self.intake.staged.notify_one();
         }
     }
 }

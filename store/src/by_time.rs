@@ -46,7 +46,7 @@ impl Store {
     #[must_use]
     pub fn earliest_time(&self) -> Option<i64> {
         let start = self.log.start()?;
-        if start >= self.appended_to.load(Ordering::Acquire) {
+        if start >= self.marks.appended_to.load(Ordering::Acquire) {
             return None;
         }
         match RecordPrefix::read(&self.log.slice(start, 8)?) {

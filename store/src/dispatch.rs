@@ -27,7 +27,7 @@ pub struct Arrival<'a> {
 impl Store {
     /// Makes the records of a written batch readable and tells of arrivals in watched queues.
     pub fn dispatch(&self, mut batch: Batch, arrived: &mut dyn FnMut(Arrival<'_>)) {
-        let _one_at_a_time = self.dispatching.lock();
+        let _one_at_a_time = self.steps.dispatching.lock();
         let mut units = 0;
         let mut newest_time = 0;
         let mut hashes = batch.key_hashes.drain(..);
@@ -68,7 +68,7 @@ impl Store {
         drop(backlog);
         drop(hashes);
         {
-            let mut dispatched = self.dispatched.lock();
+            let mut dispatched = self.marks.dispatched.lock();
             dispatched.end = batch.end.0;
             dispatched.units += units;
             dispatched.newest_time = dispatched.newest_time.max(newest_time);

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use parking_lot::Mutex;
 use proto::message::LogOffset;
 
 use crate::Store;
@@ -56,10 +57,10 @@ pub struct Expired {
 
 /// The level that was seen last.
 #[derive(Debug, Default)]
-pub(crate) struct SeenLevel(AtomicU8);
+struct SeenLevel(AtomicU8);
 
 impl SeenLevel {
-    pub(crate) fn get(&self) -> DiskLevel {
+    fn get(&self) -> DiskLevel {
         match self.0.load(Ordering::Relaxed) {
             0 => DiskLevel::Normal,
             1 => DiskLevel::High,
@@ -73,9 +74,16 @@ impl SeenLevel {
     }
 }
 
+/// What is remembered from run to run.
+#[derive(Debug, Default)]
+pub(crate) struct Expiry {
+    level: SeenLevel,
+    guard: Mutex<AgeGuard>,
+}
+
 /// What expiry by age remembers from run to run.
 #[derive(Debug, Default)]
-pub(crate) struct AgeGuard {
+struct AgeGuard {
     /// Runs in a row that found the first segment expired.
     looks: u32,
     /// When the minute began, and how many segments went in it.
@@ -110,7 +118,7 @@ impl Store {
     /// How full the disk was at the last look.
     #[must_use]
     pub fn disk_level(&self) -> DiskLevel {
-        self.disk_level.get()
+        self.expiry.level.get()
     }
 
     /// Looks how full the disk is; from now on appends are refused, or no longer.
@@ -132,7 +140,7 @@ impl Store {
         } else {
             DiskLevel::Normal
         };
-        self.disk_level.set(level);
+        self.expiry.level.set(level);
         Ok(DiskUsage {
             log,
             queues,
@@ -147,7 +155,7 @@ impl Store {
     /// # Errors
     /// What the disk says; the next run goes on.
     pub fn expire_once(&self, time: ExpireTime) -> io::Result<Expired> {
-        let mut guard = self.age_guard.lock();
+        let mut guard = self.expiry.guard.lock();
         let mut level = self.check_disk()?.level;
         let segments = self.log.segments();
         let allowed = guard.allow(
@@ -268,14 +276,14 @@ impl Store {
     pub fn delete_topic(&self, topic: &str) -> Result<(), PersistError> {
         {
             // Neither dispatcher nor caretaker may be half-way through one of the queues.
-            let _no_dispatch = self.dispatching.lock();
-            let _no_persist = self.persisting.lock();
+            let _no_dispatch = self.steps.dispatching.lock();
+            let _no_persist = self.steps.persisting.lock();
             let removed = self.queues.remove_topic(topic);
             if removed.is_empty() {
                 return Ok(());
             }
             let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
-            self.dispatched.lock().units -= units;
+            self.marks.dispatched.lock().units -= units;
             self.queue_files.close(topic);
         }
         // The checkpoint must not promise units that are about to go.

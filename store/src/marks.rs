@@ -1,4 +1,16 @@
-//! What is kept of the dispatcher's progress for the checkpoint.
+//! How far the log is: written, durable, readable. Each mark only moves forward.
+
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::Mutex;
+
+/// `dispatched` and `durable_to` are never above `appended_to`.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    pub(crate) appended_to: AtomicU64,
+    pub(crate) durable_to: AtomicU64,
+    pub(crate) dispatched: Mutex<Dispatched>,
+}
 
 /// Everything below `end` is in the queues; the other fields belong to exactly that point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,4 +20,15 @@ pub(crate) struct Dispatched {
     pub(crate) units: u64,
     /// The store time of the newest message.
     pub(crate) newest_time: i64,
+}
+
+impl Marks {
+    /// A log that is written, durable and readable up to the same place.
+    pub(crate) fn at(dispatched: Dispatched) -> Self {
+        Self {
+            appended_to: AtomicU64::new(dispatched.end),
+            durable_to: AtomicU64::new(dispatched.end),
+            dispatched: Mutex::new(dispatched),
+        }
+    }
 }

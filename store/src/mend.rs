@@ -6,7 +6,6 @@
 use proto::message::{LogOffset, RecordPrefix, StoredMessage, property, tags_code};
 use proto::names::SCHEDULE_TOPIC;
 
-use crate::log::verify;
 use crate::queue::{Queue, Unit, Unsynced};
 use crate::read::{ReadError, wrong_unit};
 use crate::{Config, Store};
@@ -17,7 +16,8 @@ const UNITS_BACK_MAX: u64 = 64;
 impl Config {
     /// The unit that belongs to a record.
     ///
-    /// compat: delayed messages keep their delivery time where others keep the hash of their tags.
+    /// compat: `CommitLog#checkMessageAndReturnSize`: delayed messages keep their delivery time where
+    /// others keep the hash of their tags.
     pub(crate) fn unit_of(&self, message: &StoredMessage<'_>) -> Unit {
         let level = (message.topic == SCHEDULE_TOPIC)
             .then(|| {
@@ -66,7 +66,8 @@ impl Store {
             .log
             .slice(unit.log_offset, unit.size)
             .unwrap_or_default();
-        verify(&record, unit.log_offset, self.sealed_from)
+        self.log
+            .verify(&record, unit.log_offset)
             .is_ok_and(|message| unit.is_of(&message) && is_at(&message, queue, offset))
     }
 
@@ -94,12 +95,13 @@ impl Store {
                 RecordPrefix::None => 8,
             };
             let record = self.log.slice(position, size).unwrap_or_default();
-            let message = verify(&record, position, self.sealed_from).map_err(|reason| {
-                ReadError::Damaged {
-                    log_offset: LogOffset(position),
-                    reason,
-                }
-            })?;
+            let message =
+                self.log
+                    .verify(&record, position)
+                    .map_err(|reason| ReadError::Damaged {
+                        log_offset: LogOffset(position),
+                        reason,
+                    })?;
             if is_at(&message, queue, offset) {
                 let unit = self.config.unit_of(&message);
                 tracing::warn!(

@@ -9,12 +9,9 @@ use std::time::Duration;
 
 use crate::Store;
 use crate::checkpoint::{Checkpoint, Known, Times};
-use crate::queue::Unsynced;
+use crate::queue::{Unsynced, snapshot};
 use crate::staging::Halt;
 use crate::write::WriteError;
-
-/// More files than this are made durable all together.
-const FILES_SYNCED_ONE_BY_ONE: usize = 64;
 
 /// Persisting failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +40,9 @@ impl Store {
     }
 
     fn persist(&self, closed: bool) -> Result<(), PersistError> {
-        let mut persisting = self.persisting.lock();
+        let mut persisting = self.steps.persisting.lock();
         // Taken first: everything below this end is in a tail or in a file by now.
-        let target = *self.dispatched.lock();
+        let target = *self.marks.dispatched.lock();
         self.flush_once()?;
         self.queue_files
             .write_dirty(&self.queues, &mut persisting.unsynced)
@@ -67,7 +64,7 @@ impl Store {
                 boot_id: self.disk.boot_id(),
                 closed,
                 index,
-                sealed_from: self.sealed_from,
+                sealed_from: self.log.sealed_from(),
             }),
         };
         checkpoint
@@ -76,18 +73,7 @@ impl Store {
     }
 
     fn sync_caches(&self, unsynced: &mut Unsynced) -> io::Result<()> {
-        if unsynced.files.len() > FILES_SYNCED_ONE_BY_ONE {
-            self.disk.sync_everything(&self.config.root)?;
-        } else {
-            for file in &unsynced.files {
-                file.sync_data()?;
-            }
-            unsynced.folders.dedup();
-            for folder in &unsynced.folders {
-                self.disk.sync_folder(folder)?;
-            }
-        }
-        *unsynced = Unsynced::default();
+        unsynced.sync(&*self.disk, &self.config.root)?;
         self.index.sync()
     }
 
@@ -98,13 +84,16 @@ impl Store {
     /// [`PersistError`]; then the next start is one after a crash.
     pub fn close(&self) -> Result<(), PersistError> {
         {
-            let mut staging = self.staging.lock();
+            let mut staging = self.intake.staging.lock();
             staging.halt = staging.halt.or(Some(Halt::Closed));
-            self.staged.notify_all();
+            self.intake.staged.notify_all();
         }
         while let Some(batch) = self.write_staged(Duration::ZERO)? {
             self.dispatch(batch, &mut |_| {});
         }
+        let end = self.appended_to().0;
+        snapshot::write(&*self.disk, &self.paths.snapshot, &self.queues, end)
+            .map_err(PersistError::Io)?;
         self.persist(true)?;
         let remove = || {
             self.disk.remove_file(&self.paths.abort)?;

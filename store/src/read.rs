@@ -10,7 +10,6 @@ use bytes::Bytes;
 use proto::message::{LogOffset, QueueId, QueueOffset, RecordError, RecordPrefix};
 
 use crate::Store;
-use crate::log::verify;
 use crate::queue::{Queue, UNIT_BYTES, Unit};
 
 /// Units that are looked at together.
@@ -324,8 +323,6 @@ impl Store {
         }
         let record = self.log.slice(offset.0, size)?;
         // Anybody may ask for any offset, so what lies there is always checked.
-        verify(&record, offset.0, self.sealed_from)
-            .is_ok()
-            .then_some(record)
+        self.log.verify(&record, offset.0).is_ok().then_some(record)
     }
 }

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
-use crate::expire::{AgeGuard, SeenLevel};
+use crate::expire::Expiry;
 use crate::files::Disk;
 use crate::index::KeyIndex;
 use crate::log::CommitLog;
-use crate::marks::Dispatched;
+use crate::marks::Marks;
 use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
@@ -28,21 +28,28 @@ pub struct Store {
     pub(crate) queues: Queues,
     pub(crate) queue_files: QueueFiles,
     pub(crate) index: KeyIndex,
+    pub(crate) intake: Intake,
+    pub(crate) marks: Marks,
+    pub(crate) steps: Steps,
+    pub(crate) expiry: Expiry,
+    pub(crate) _lock: Box<dyn std::fmt::Debug + Send + Sync>,
+}
+
+/// What appenders and the writer share.
+#[derive(Debug)]
+pub(crate) struct Intake {
     pub(crate) staging: Mutex<Staging>,
     /// Tells the waiting writer that something was staged.
     pub(crate) staged: Condvar,
     pub(crate) spare_batches: Mutex<Vec<Batch>>,
+}
+
+/// Each of these steps is taken by one thread at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
     pub(crate) flushing: Mutex<()>,
     pub(crate) dispatching: Mutex<()>,
     pub(crate) persisting: Mutex<Persisting>,
-    pub(crate) appended_to: AtomicU64,
-    pub(crate) durable_to: AtomicU64,
-    pub(crate) dispatched: Mutex<Dispatched>,
-    pub(crate) disk_level: SeenLevel,
-    pub(crate) age_guard: Mutex<AgeGuard>,
-    /// Records from here on carry a CRC of their own.
-    pub(crate) sealed_from: u64,
-    pub(crate) _lock: Box<dyn std::fmt::Debug + Send + Sync>,
 }
 
 /// Files that have one fixed place.
@@ -52,6 +59,7 @@ pub(crate) struct Paths {
     pub(crate) abort: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) queues: PathBuf,
+    pub(crate) snapshot: PathBuf,
     pub(crate) index: PathBuf,
 }
 
@@ -62,6 +70,7 @@ impl Paths {
             abort: root.join("abort"),
             lock: root.join("lock"),
             queues: root.join("consumequeue"),
+            snapshot: root.join("queues.snapshot"),
             index: root.join("index"),
         }
     }
@@ -79,19 +88,19 @@ impl Store {
     /// The log is written up to here.
     #[must_use]
     pub fn appended_to(&self) -> LogOffset {
-        LogOffset(self.appended_to.load(Ordering::Acquire))
+        LogOffset(self.marks.appended_to.load(Ordering::Acquire))
     }
 
     /// The log is durable up to here.
     #[must_use]
     pub fn durable_to(&self) -> LogOffset {
-        LogOffset(self.durable_to.load(Ordering::Acquire))
+        LogOffset(self.marks.durable_to.load(Ordering::Acquire))
     }
 
     /// Messages are readable up to here.
     #[must_use]
     pub fn dispatched_to(&self) -> LogOffset {
-        LogOffset(self.dispatched.lock().end)
+        LogOffset(self.marks.dispatched.lock().end)
     }
 
     /// The first offset of the log.

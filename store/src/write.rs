@@ -60,16 +60,16 @@ impl Store {
             }
         }
         batch.bytes.clear();
-        self.appended_to.store(batch.end.0, Ordering::Release);
+        self.marks.appended_to.store(batch.end.0, Ordering::Release);
         Ok(Some(batch))
     }
 
     fn take_staged(&self, timeout: Duration) -> Result<Option<Batch>, WriteError> {
-        let mut spare = self.spare_batches.lock().pop().unwrap_or_default();
-        let mut staging = self.staging.lock();
+        let mut spare = self.intake.spare_batches.lock().pop().unwrap_or_default();
+        let mut staging = self.intake.staging.lock();
         if staging.batch.runs.is_empty() && staging.halt.is_none() {
             staging.writer_waits = true;
-            self.staged.wait_for(&mut staging, timeout);
+            self.intake.staged.wait_for(&mut staging, timeout);
             staging.writer_waits = false;
         }
         if staging.halt == Some(Halt::Failed) {
@@ -89,7 +89,7 @@ impl Store {
     pub(crate) fn recycle(&self, mut batch: Batch) {
         const BATCHES_KEPT: usize = 3;
         batch.clear();
-        let mut spare = self.spare_batches.lock();
+        let mut spare = self.intake.spare_batches.lock();
         if spare.len() < BATCHES_KEPT {
             spare.push(batch);
         }
@@ -100,25 +100,25 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; then the store has stopped.
     pub fn flush_once(&self) -> Result<LogOffset, WriteError> {
-        let _one_at_a_time = self.flushing.lock();
-        if self.staging.lock().halt == Some(Halt::Failed) {
+        let _one_at_a_time = self.steps.flushing.lock();
+        if self.intake.staging.lock().halt == Some(Halt::Failed) {
             return Err(WriteError::Stopped);
         }
-        let from = self.durable_to.load(Ordering::Acquire);
-        let to = self.appended_to.load(Ordering::Acquire);
+        let from = self.marks.durable_to.load(Ordering::Acquire);
+        let to = self.marks.appended_to.load(Ordering::Acquire);
         if from < to {
             if let Err(error) = self.log.sync(from, to) {
                 self.stop();
                 return Err(WriteError::Flush(error));
             }
-            self.durable_to.store(to, Ordering::Release);
+            self.marks.durable_to.store(to, Ordering::Release);
         }
         Ok(LogOffset(to))
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.
     pub(crate) fn stop(&self) {
-        self.staging.lock().halt = Some(Halt::Failed);
-        self.staged.notify_all();
+        self.intake.staging.lock().halt = Some(Halt::Failed);
+        self.intake.staged.notify_all();
     }
 }

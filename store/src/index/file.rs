@@ -157,7 +157,7 @@ impl IndexFile {
         }
         read_exact_at(&*file, &mut bytes, 0)?;
         let mut header = Header::from_bytes(&bytes);
-        // compat: a file that RocketMQ has just made may hold zeros only.
+        // compat: IndexFile writes its header late; a new one may hold zeros only.
         header.count = header.count.max(1);
         let makes_sense = header.count <= shape.entries && header.used_slots <= shape.slots;
         Ok(makes_sense.then_some(Self {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use proto::message::{LogOffset, QueueId, RecordPrefix, StoredMessage};
 
 pub use dump::{Dumped, dump};
-pub use report::{IndexReport, QueueReport, Report, SegmentReport};
+pub use report::{IndexReport, QueueReport, Report, SegmentReport, UnitsReport};
 
 use crate::checkpoint::Checkpoint;
 use crate::files::{Access, Disk, File, read_exact_at};
@@ -142,9 +142,9 @@ fn check_segment(
                 report.records += 1;
                 if message.sys_flag.is_queued() {
                     match compare(&message)? {
-                        UnitState::Right => {}
-                        UnitState::Missing => report.records_without_unit += 1,
-                        UnitState::Wrong => report.records_with_wrong_unit += 1,
+                        UnitState::Right => report.units.right += 1,
+                        UnitState::Missing => report.units.missing += 1,
+                        UnitState::Wrong => report.units.wrong += 1,
                     }
                 }
                 position += u64::from(size);

@@ -27,10 +27,17 @@ pub struct Report {
     /// What follows the last whole record; the next start cuts it off.
     pub torn_bytes: u64,
     pub queues: Vec<QueueReport>,
-    /// Records that are not in a queue file (yet); the next start puts them there.
-    pub records_without_unit: u64,
-    pub records_with_wrong_unit: u64,
+    pub units: UnitsReport,
     pub index: Vec<IndexReport>,
+}
+
+/// How the records stand in the queue files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnitsReport {
+    pub right: u64,
+    /// Not in a queue file (yet); the next start puts them there.
+    pub missing: u64,
+    pub wrong: u64,
 }
 
 /// One file of the commit log.
@@ -64,7 +71,7 @@ impl Report {
     /// Whether nothing is damaged. A torn end or missing units are not damage.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damage.is_empty() && self.records_with_wrong_unit == 0
+        self.damage.is_empty() && self.units.wrong == 0
     }
 }
 
@@ -99,8 +106,8 @@ impl fmt::Display for Report {
         self.index
             .iter()
             .try_for_each(|index| writeln!(f, "  {index}"))?;
-        if self.records_without_unit > 0 {
-            let count = self.records_without_unit;
+        if self.units.missing > 0 {
+            let count = self.units.missing;
             writeln!(
                 f,
                 "{count} records are not in a queue file; the next start puts them there"

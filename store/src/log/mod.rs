@@ -14,15 +14,16 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
+use crate::Config;
 use crate::files::Disk;
 use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 1 << 20;
-/// Room that is kept ahead of the writer: at least this, so that ten messages take no gigabyte.
-const AHEAD_BYTES_MIN: u64 = 4 << 20;
-/// And at most this: a tenth of a second at the speed of a fast disk.
-const AHEAD_BYTES_MAX: u64 = 64 << 20;
+/// Room that is kept ahead of the writer at least. It grows with what is written, up to a whole
+/// segment: ten messages take no gigabyte, and a busy log is filled in another file than it is
+/// written to.
+const AHEAD_BYTES_MIN: u64 = 16 << 20;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -50,25 +51,41 @@ pub(crate) struct CommitLog {
     /// Guards making room; the value is `ready_to`.
     filling: Mutex<()>,
     ready_to: AtomicU64,
+    /// Records from here on carry a CRC of their own.
+    sealed_from: u64,
 }
 
 impl CommitLog {
     /// `segments` are sorted and without gaps; writing goes on at `end`.
     pub(crate) fn new(
+        config: &Config,
         disk: Arc<dyn Disk>,
-        folder: PathBuf,
-        segment_bytes: u64,
         segments: Vec<Arc<Segment>>,
         end: u64,
+        sealed_from: u64,
     ) -> Self {
         Self {
             disk,
-            folder,
-            segment_bytes,
+            folder: config.commit_log_dir.clone(),
+            segment_bytes: config.segment_bytes,
             segments: RwLock::new(segments),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
+            sealed_from,
         }
+    }
+
+    pub(crate) fn sealed_from(&self) -> u64 {
+        self.sealed_from
+    }
+
+    /// Takes a record of this log apart if it is whole and at its place.
+    pub(crate) fn verify<'r>(
+        &self,
+        record: &'r [u8],
+        at: u64,
+    ) -> Result<StoredMessage<'r>, RecordError> {
+        verify(record, at, self.sealed_from)
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
@@ -153,9 +170,7 @@ impl CommitLog {
 
     fn ahead_of(&self, end: u64) -> u64 {
         let written = end - self.start().unwrap_or(end);
-        end + written
-            .clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX)
-            .min(self.segment_bytes)
+        end + written.max(AHEAD_BYTES_MIN).min(self.segment_bytes)
     }
 
     /// Fills what comes next, or makes the next segment; the segment that was filled.

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -46,8 +46,50 @@ struct OpenFiles {
 /// What has to be made durable after writing.
 #[derive(Debug, Default)]
 pub(crate) struct Unsynced {
-    pub(crate) files: Vec<Arc<dyn File>>,
-    pub(crate) folders: Vec<PathBuf>,
+    files: Vec<Arc<dyn File>>,
+    folders: Vec<PathBuf>,
+    /// There are too many to keep them open: the file system is synced as a whole.
+    everything: bool,
+}
+
+impl Unsynced {
+    /// More files than this are made durable all together.
+    const FILES_MAX: usize = 64;
+
+    fn add(&mut self, file: Arc<dyn File>) {
+        if !self
+            .files
+            .last()
+            .is_some_and(|last| Arc::ptr_eq(last, &file))
+        {
+            self.files.push(file);
+        }
+        if self.files.len() > Self::FILES_MAX {
+            *self = Self {
+                everything: true,
+                ..Self::default()
+            };
+        }
+    }
+
+    fn add_folder(&mut self, folder: PathBuf) {
+        if !self.everything && !self.folders.contains(&folder) {
+            self.folders.push(folder);
+        }
+    }
+
+    /// Makes all of it durable.
+    pub(crate) fn sync(&mut self, disk: &dyn Disk, root: &Path) -> io::Result<()> {
+        if self.everything {
+            disk.sync_everything(root)?;
+        }
+        self.files.iter().try_for_each(|file| file.sync_data())?;
+        self.folders
+            .iter()
+            .try_for_each(|folder| disk.sync_folder(folder))?;
+        *self = Self::default();
+        Ok(())
+    }
 }
 
 impl QueueFiles {
@@ -159,15 +201,7 @@ impl QueueFiles {
             let (now, later) = rest.split_at(rest.len().min(room));
             let file = self.file(queue, base, Some((at, &mut *unsynced)))?;
             file.write_all_at(now, at)?;
-            if !unsynced
-                .files
-                .iter()
-                .rev()
-                .take(2)
-                .any(|other| Arc::ptr_eq(other, &file))
-            {
-                unsynced.files.push(file);
-            }
+            unsynced.add(file);
             from += (now.len() / UNIT_BYTES) as u64;
             rest = later;
         }
@@ -227,8 +261,8 @@ impl QueueFiles {
     fn create(
         &self,
         topic: &str,
-        folder: &std::path::Path,
-        path: &std::path::Path,
+        folder: &Path,
+        path: &Path,
         unsynced: &mut Unsynced,
     ) -> io::Result<Arc<dyn File>> {
         let is_new_queue = !self.disk.exists(folder)?;
@@ -237,10 +271,10 @@ impl QueueFiles {
         }
         let file = self.disk.open(path, Access::Create)?;
         file.set_size(self.file_bytes)?;
-        unsynced.folders.push(folder.to_owned());
+        unsynced.add_folder(folder.to_owned());
         if is_new_queue {
-            unsynced.folders.push(self.topic_folder(topic));
-            unsynced.folders.push(self.folder.clone());
+            unsynced.add_folder(self.topic_folder(topic));
+            unsynced.add_folder(self.folder.clone());
         }
         Ok(file)
     }

@@ -5,6 +5,7 @@
 //! the format on disk. A queue without news costs no file handle, no mapping and about 200 bytes.
 
 mod files;
+pub(crate) mod snapshot;
 mod table;
 
 use std::sync::Arc;

@@ -16,22 +16,21 @@ mod segments;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
 use crate::checkpoint::{Checkpoint, Known};
-use crate::expire::SeenLevel;
+use crate::expire::Expiry;
 use crate::files::{Access, Disk};
 use crate::index::{IndexPosition, KeyIndex, Shape};
 use crate::log::CommitLog;
-use crate::marks::Dispatched;
+use crate::marks::{Dispatched, Marks};
 use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues, Unsynced};
 use crate::segment::Segment;
 use crate::staging::Staging;
-use crate::store::Paths;
+use crate::store::{Intake, Paths, Steps};
 use crate::{Config, Store};
 
 /// Why a store did not open.
@@ -129,13 +128,12 @@ impl Store {
             unsynced: Unsynced::default(),
             sealed_from: checkpoint.known.map_or(u64::MAX, |known| known.sealed_from),
             config,
-            paths,
             disk,
             checkpoint,
             segments,
         };
         recovery.run()?;
-        mark_in_use(&*recovery.disk, &recovery.paths).map_err(at(&recovery.paths.abort))?;
+        mark_in_use(&*recovery.disk, &paths).map_err(at(&paths.abort))?;
         Ok(recovery.into_store(lock))
     }
 }
@@ -143,7 +141,6 @@ impl Store {
 /// The state of opening.
 struct Recovery {
     config: Config,
-    paths: Paths,
     disk: Arc<dyn Disk>,
     checkpoint: Checkpoint,
     segments: Vec<Arc<Segment>>,
@@ -197,7 +194,6 @@ impl Recovery {
         let units = self.units();
         let Self {
             config,
-            paths,
             disk,
             queues,
             queue_files,
@@ -208,38 +204,37 @@ impl Recovery {
         } = self;
         let end = opened.log_end.0;
         let log = CommitLog::new(
+            &config,
             Arc::clone(&disk),
-            config.commit_log_dir.clone(),
-            config.segment_bytes,
             self.segments,
             end,
+            self.sealed_from,
         );
         let store = Store {
+            paths: Paths::of(&config.root),
             config,
-            paths,
             disk,
             log,
             queues,
             queue_files,
             index,
-            staging: Mutex::new(Staging::new(end, newest_time)),
-            staged: Condvar::new(),
-            spare_batches: Mutex::default(),
-            flushing: Mutex::default(),
-            dispatching: Mutex::default(),
-            persisting: Mutex::new(Persisting {
-                unsynced: self.unsynced,
-            }),
-            appended_to: AtomicU64::new(end),
-            durable_to: AtomicU64::new(end),
-            dispatched: Mutex::new(Dispatched {
+            intake: Intake {
+                staging: Mutex::new(Staging::new(end, newest_time)),
+                staged: Condvar::new(),
+                spare_batches: Mutex::default(),
+            },
+            marks: Marks::at(Dispatched {
                 end,
                 units,
                 newest_time,
             }),
-            disk_level: SeenLevel::default(),
-            age_guard: Mutex::default(),
-            sealed_from: self.sealed_from,
+            steps: Steps {
+                persisting: Mutex::new(Persisting {
+                    unsynced: self.unsynced,
+                }),
+                ..Steps::default()
+            },
+            expiry: Expiry::default(),
             _lock: lock,
         };
         (store, opened)
@@ -265,7 +260,7 @@ impl Recovery {
             index,
             sealed_from: self.sealed_from,
         });
-        let path = &self.paths.checkpoint;
+        let path = &Paths::of(&self.config.root).checkpoint;
         let checkpoint = Checkpoint {
             times: self.checkpoint.times,
             known,

@@ -4,6 +4,7 @@
 //! in any state, and is made zero. A unit tells by its log offset on which side it is, so the border
 //! is found by bisection.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use proto::message::{QueueId, RecordPrefix, store_timestamp};
 use super::{OpenError, Recovery, at};
 use crate::files::{Access, File, read_exact_at};
 use crate::log::verify;
-use crate::queue::{QueueState, UNIT_BYTES, Unit};
+use crate::queue::{QueueState, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
+use crate::store::Paths;
 
 impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
@@ -22,6 +24,18 @@ impl Recovery {
             Some(known) => Some(known.good_to.max(log_start)),
             None => self.foreign_good_to(log_start)?,
         };
+        let snapshot_path = Paths::of(&self.config.root).snapshot;
+        if let Some(known) = self.checkpoint.known.filter(|known| known.closed)
+            && self.opened.was_clean
+            && let Some(queues) = snapshot::read(&*self.disk, &snapshot_path, known.good_to)
+                .map_err(at(&snapshot_path))?
+        {
+            self.queues = queues;
+            if self.units() == known.units && self.queue_folders_are_there()? {
+                return Ok(good_to);
+            }
+            self.queues = crate::queue::Queues::default();
+        }
         let root = self.queue_files.folder().clone();
         let mut units = 0;
         let mut last = None;
@@ -58,6 +72,27 @@ impl Recovery {
             (_, None, None) => Ok(Some(log_start)),
             (_, None, Some(last)) => Ok(self.end_of_record(last)),
         }
+    }
+
+    /// Whether every queue of a snapshot still has its folder.
+    fn queue_folders_are_there(&self) -> Result<bool, OpenError> {
+        let mut wanted: HashMap<Arc<str>, HashSet<String>> = HashMap::new();
+        for queue in self.queues.all() {
+            if queue.state.lock().end() > 0 {
+                let topic = wanted.entry(Arc::clone(&queue.topic)).or_default();
+                topic.insert(queue.id.to_string());
+            }
+        }
+        for (topic, mut ids) in wanted {
+            let folder = self.queue_files.topic_folder(&topic);
+            for entry in self.disk.list(&folder).map_err(at(&folder))? {
+                ids.remove(&entry.name);
+            }
+            if !ids.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The end of the record that the last unit of all queues points to, if there is one.

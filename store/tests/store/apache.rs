@@ -139,7 +139,7 @@ fn opens_without_reading(fixture: &Path) {
     let report = inspect::check(&OsDisk, folder.path()).expect("reads");
     assert!(report.is_sound() && report.was_closed, "{report}");
     assert_eq!(
-        (report.records, report.records_without_unit),
+        (report.records, report.units.missing),
         (sent.len() as u64, 0)
     );
     let shown = inspect::dump(
@@ -184,6 +184,7 @@ fn opens_after_a_kill(fixture: &Path) {
     let sent = sent(fixture);
     let folder = tempfile::tempdir().expect("a folder");
     copy(&fixture.join("store"), folder.path());
+    fs::write(folder.path().join("abort"), "").expect("marks as in use");
     let report = inspect::check(&OsDisk, folder.path()).expect("reads");
     assert!(report.is_sound() && !report.was_closed, "{report}");
     let (store, opened) = Store::open(small(folder.path()), Arc::new(OsDisk)).expect("opens");
