@@ -19,11 +19,13 @@ use crate::files::Disk;
 use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
-const FILL_STEP_BYTES: u64 = 1 << 20;
+const FILL_STEP_BYTES: u64 = 512 << 10;
 /// Room that is kept ahead of the writer at least. It grows with what is written, up to a whole
 /// segment: ten messages take no gigabyte, and a busy log is filled in another file than it is
 /// written to.
 const AHEAD_BYTES_MIN: u64 = 16 << 20;
+/// More would only keep the disk busy while senders wait for it.
+const AHEAD_BYTES_MAX: u64 = 64 << 20;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -170,7 +172,7 @@ impl CommitLog {
 
     fn ahead_of(&self, end: u64) -> u64 {
         let written = end - self.start().unwrap_or(end);
-        end + written.max(AHEAD_BYTES_MIN).min(self.segment_bytes)
+        end + written.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX).min(self.segment_bytes)
     }
 
     /// Fills what comes next, or makes the next segment; the segment that was filled.
