@@ -28,6 +28,8 @@ pub enum PersistError {
 #[derive(Debug, Default)]
 pub(crate) struct Persisting {
     pub(crate) unsynced: Unsynced,
+    /// What the page on disk says, so that an idle store writes nothing.
+    pub(crate) written: Option<Checkpoint>,
 }
 
 impl Store {
@@ -67,9 +69,14 @@ impl Store {
                 sealed_from: self.log.sealed_from(),
             }),
         };
-        checkpoint
-            .write(&*self.disk, &self.paths.checkpoint)
-            .map_err(PersistError::Io)
+        if persisting.written != Some(checkpoint) {
+            persisting.written = None;
+            checkpoint
+                .write(&*self.disk, &self.paths.checkpoint)
+                .map_err(PersistError::Io)?;
+            persisting.written = Some(checkpoint);
+        }
+        Ok(())
     }
 
     fn sync_caches(&self, unsynced: &mut Unsynced) -> io::Result<()> {

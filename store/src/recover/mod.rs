@@ -231,6 +231,7 @@ impl Recovery {
             steps: Steps {
                 persisting: Mutex::new(Persisting {
                     unsynced: self.unsynced,
+                    written: None,
                 }),
                 ..Steps::default()
             },

@@ -5,3 +5,4 @@ mod append_and_read;
 mod faults;
 mod model;
 mod support;
+mod threads;
