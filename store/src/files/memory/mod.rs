@@ -260,7 +260,7 @@ impl MemoryDisk {
         self.0.lock().full = full;
     }
 
-    /// What [`Disk::space`] answers.
+    /// What [`super::Disk::space`] answers.
     pub fn set_space(&self, space: Space) {
         self.0.lock().space = Some(space);
     }
