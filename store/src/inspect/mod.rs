@@ -45,7 +45,7 @@ pub fn check(disk: &dyn Disk, root: &Path) -> io::Result<Report> {
     // Segments that were made ahead of the writer are empty.
     let mut last = 0;
     for segment in &segments {
-        if segment.bytes_behind(segment.base)? > 0 {
+        if segment.bytes_behind(segment.base, u64::MAX)? > 0 {
             last = segment.base;
         }
     }
@@ -154,7 +154,7 @@ fn check_segment(
             Err(reason) => reason,
         };
         let next = segment.valid_record_behind(position)?;
-        let behind = segment.bytes_behind(position)?;
+        let behind = segment.bytes_behind(position, u64::MAX)?;
         if next.is_none() && is_last {
             if behind > 0 {
                 report.torn_bytes = behind;

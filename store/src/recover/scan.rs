@@ -18,6 +18,8 @@ use crate::log::verify;
 use crate::queue::QueueState;
 use crate::segment::Segment;
 
+/// A record has at most that much besides its body.
+const RECORD_BYTES_MORE: u64 = 1 << 20;
 /// Records whose places are kept in memory while the log is read.
 const RECORDS_IN_MEMORY_MAX: u32 = 500_000;
 
@@ -166,11 +168,21 @@ impl Recovery {
         if known_end.is_some_and(|known| known.good_to == position) {
             return Ok(());
         }
+        let same_boot = self
+            .checkpoint
+            .known
+            .is_none_or(|known| known.boot_id == self.disk.boot_id());
+        // What a killed process wrote has no holes, so more zeros than a record can hold are the
+        // end. After a restart of the machine anything may be anywhere.
+        let zeros_max = match self.checkpoint.known {
+            Some(_) if same_boot => u64::from(self.config.max_message_bytes) + RECORD_BYTES_MORE,
+            _ => u64::MAX,
+        };
         let mut torn_bytes = 0;
         let mut valid = None;
         for part in std::iter::once(segment).chain(&later) {
             let from = position.max(part.base);
-            let found = part.bytes_behind(from).map_err(at(&part.path))?;
+            let found = part.bytes_behind(from, zeros_max).map_err(at(&part.path))?;
             if found > 0 && valid.is_none() {
                 valid = part.valid_record_behind(from).map_err(at(&part.path))?;
             }
@@ -179,10 +191,6 @@ impl Recovery {
         if torn_bytes == 0 {
             return Ok(());
         }
-        let same_boot = self
-            .checkpoint
-            .known
-            .is_none_or(|known| known.boot_id == self.disk.boot_id());
         if let Some(valid) = valid.filter(|_| same_boot || self.opened.was_clean) {
             return Err(OpenError::Damaged(vec![Damage {
                 file: segment.path.clone(),

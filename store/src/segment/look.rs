@@ -12,14 +12,14 @@ const CHUNK_BYTES: u64 = 1 << 20;
 const OVERLAP_BYTES: u64 = 8;
 
 impl Segment {
-    /// From `from` to the last byte that is not zero.
-    pub(crate) fn bytes_behind(&self, from: u64) -> io::Result<u64> {
+    /// From `from` to the last byte that is not zero. Looks no further than `zeros_max` zeros.
+    pub(crate) fn bytes_behind(&self, from: u64, zeros_max: u64) -> io::Result<u64> {
         let mut end = from;
         self.each_data_chunk(from, |offset, bytes| {
             if let Some(last) = bytes.iter().rposition(|&byte| byte != 0) {
-                end = offset + last as u64 + 1;
+                end = end.max(offset + last as u64 + 1);
             }
-            None::<()>
+            (offset + bytes.len() as u64 > end.saturating_add(zeros_max)).then_some(())
         })?;
         Ok(end - from)
     }
