@@ -20,9 +20,8 @@ use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
-/// Room that is kept ahead of the writer at least. It grows with what is written, up to a whole
-/// segment: ten messages take no gigabyte, and a busy log is filled in another file than it is
-/// written to.
+/// Room that is kept ahead of the writer at least. It grows with what is written, so that ten
+/// messages take little.
 const AHEAD_BYTES_MIN: u64 = 16 << 20;
 /// More would only keep the disk busy while senders wait for it.
 const AHEAD_BYTES_MAX: u64 = 64 << 20;
