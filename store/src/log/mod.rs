@@ -171,7 +171,9 @@ impl CommitLog {
 
     fn ahead_of(&self, end: u64) -> u64 {
         let written = end - self.start().unwrap_or(end);
-        end + written.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX).min(self.segment_bytes)
+        end + written
+            .clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX)
+            .min(self.segment_bytes)
     }
 
     /// Fills what comes next, or makes the next segment; the segment that was filled.
