@@ -3,14 +3,15 @@
 use proto::json;
 use proto::remoting::clients::{
     ConnectedClient, Connections, ConsumerIds, Heartbeat, HeartbeatTaken, Locked, MessageQueue,
-    ProducerData, ProducerGroup, QueueLocks, UnregisterClient,
+    ProducerData, ProducerGroup, QueueLocks, RunningState, UnregisterClient,
 };
-use proto::remoting::config::{GroupConfig, GroupOf, TopicConfig};
+use proto::remoting::config::{DeleteGroup, GroupConfig, GroupOf, TopicConfig};
+use proto::remoting::pull::Pull;
 use proto::remoting::{Reply, Request, ResponseCode};
 
 use crate::desk::{Client, start, start_with};
 use crate::tools::topic_config;
-use crate::words::{consumer, group};
+use crate::words::{consumer, group, pull};
 
 async fn beat(client: &Client, id: &str) {
     let taken = HeartbeatTaken {
@@ -171,4 +172,55 @@ async fn a_queue_is_locked_for_one_client_until_that_client_gives_it_up() {
     assert_eq!(lock("two", &[1]).await, [], "only the owner gives up");
     unlock("one", &[1]).await;
     assert_eq!(lock("two", &[1]).await, [queue(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_to_a_client_is_passed_on_and_its_answer_handed_back() {
+    let desk = start().await;
+    let mut client = desk.dial().await;
+    beat(&client, "c").await;
+    client.hears().await;
+    let asks = |client_id: &str| {
+        Request::RunningState(RunningState {
+            group: "g".into(),
+            client_id: client_id.into(),
+            jstack: Some(false),
+        })
+    };
+    let tool = desk.client();
+    assert_eq!(tool.ask(asks("c")).await, Reply::ok());
+    assert_eq!(client.hears().await, asks("c"));
+    let text = "The Consumer <g> <d> not online";
+    let refused = Reply::refused(ResponseCode::SYSTEM_ERROR, text);
+    assert_eq!(tool.ask(asks("d")).await, refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_may_not_consume_is_refused_and_one_that_is_deleted_forgets_its_offsets() {
+    let desk = start().await;
+    let client = desk.client();
+    client.create_topic("t", 1).await;
+    beat(&client, "c").await;
+    client.commit("g", "t", 0, 3).await;
+    let closed = GroupConfig {
+        consume_enable: false,
+        ..GroupConfig::new("g")
+    };
+    assert_eq!(client.ask(Request::UpdateGroup(closed)).await, Reply::ok());
+    let of_g = Pull {
+        group: "g".into(),
+        ..pull("t", 0, 0, "*")
+    };
+    let text = "subscription group no permission, g";
+    let refused = Reply::refused(ResponseCode::NO_PERMISSION, text);
+    assert_eq!(client.ask(Request::Pull(of_g)).await, refused);
+
+    let delete = DeleteGroup {
+        group: "g".into(),
+        clean_offset: Some(true),
+    };
+    assert_eq!(client.ask(Request::DeleteGroup(delete)).await, Reply::ok());
+    let text = "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first";
+    let gone = Reply::refused(ResponseCode::QUERY_NOT_FOUND, text);
+    assert_eq!(client.query_offset("g", "t", 0).await, gone);
 }

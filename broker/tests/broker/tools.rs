@@ -16,7 +16,7 @@ use proto::remoting::{Reply, Request, ResponseCode};
 use crate::desk::{Client, start};
 use crate::words::{bodies, consumer, fields, message, properties};
 
-fn topic_of(topic: &str) -> TopicOf {
+pub(crate) fn topic_of(topic: &str) -> TopicOf {
     TopicOf {
         topic: topic.into(),
         cluster: None,
@@ -286,8 +286,7 @@ async fn a_topic_that_is_deleted_and_made_again_is_empty() {
         .await;
     client.send("t", 0, "old").await;
     client.commit("g", "t", 0, 1).await;
-    let delete = |topic: &str| Request::DeleteTopic(topic_of(topic));
-    assert_eq!(client.ask(delete("t")).await, Reply::ok());
+    client.delete_topic("t").await;
     let text = "No topic in this broker. topic: t";
     let gone = Reply::refused(ResponseCode::TOPIC_NOT_EXIST, text);
     assert_eq!(client.ask(Request::TopicConfig(topic_of("t"))).await, gone);
@@ -298,5 +297,6 @@ async fn a_topic_that_is_deleted_and_made_again_is_empty() {
     assert_eq!(offset, crate::words::offset_is(0));
     let text = "The topic[SCHEDULE_TOPIC_XXXX] is conflict with system topic.";
     let system = Reply::refused(ResponseCode::INVALID_PARAMETER, text);
-    assert_eq!(client.ask(delete("SCHEDULE_TOPIC_XXXX")).await, system);
+    let delete = Request::DeleteTopic(topic_of("SCHEDULE_TOPIC_XXXX"));
+    assert_eq!(client.ask(delete).await, system);
 }

@@ -145,3 +145,34 @@ async fn a_broker_that_stops_answers_the_pulls_that_wait() {
     stopped.unwrap();
     assert_eq!(answer.code, ResponseCode::PULL_NOT_FOUND);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_slips_through_between_looking_and_waiting() {
+    let desk = start().await;
+    desk.client().create_topic("t", 1).await;
+    let (reader, writer) = (desk.dial().await, desk.dial().await);
+    for offset in 0..300 {
+        let ask = reader.ask(waiting(pull("t", 0, offset, "*"), LONG));
+        let body = offset.to_string();
+        let (read, sent) = tokio::join!(ask, writer.send("t", 0, &body));
+        assert_eq!(sent.queue_offset, offset);
+        assert_eq!(bodies(&read), [body]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pulls_of_a_topic_that_is_deleted_wait_no_more() {
+    let desk = start().await;
+    let client = desk.client();
+    client.create_topic("t", 1).await;
+    client.create_topic("u", 1).await;
+    let mut of_t = Box::pin(client.ask(waiting(pull("t", 0, 0, "*"), LONG)));
+    let mut of_u = Box::pin(client.ask(waiting(pull("u", 0, 0, "*"), LONG)));
+    assert_eq!(started_now(&mut of_t).await, None);
+    assert_eq!(started_now(&mut of_u).await, None);
+    client.delete_topic("t").await;
+    let code = ResponseCode::PULL_NOT_FOUND;
+    let nothing = pulled(code, "NO_MESSAGE_IN_QUEUE", 0, (0, 0));
+    assert_eq!(of_t.await, nothing);
+    assert_eq!(started_now(&mut of_u).await, None);
+}

@@ -192,6 +192,11 @@ impl Client {
         assert_eq!(self.ask(Request::CreateTopic(create)).await, Reply::ok());
     }
 
+    pub(crate) async fn delete_topic(&self, topic: &str) {
+        let delete = Request::DeleteTopic(crate::tools::topic_of(topic));
+        assert_eq!(self.ask(delete).await, Reply::ok());
+    }
+
     pub(crate) async fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         let update = UpdateConsumerOffset {
             group: group.into(),
