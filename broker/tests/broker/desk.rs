@@ -74,7 +74,7 @@ pub(crate) async fn start_in(
 impl Desk {
     /// A client within this process.
     pub(crate) fn client(&self) -> Client {
-        let (ears, heard) = Ears::prick();
+        let (ears, heard) = Ears::open();
         let addr = SocketAddr::from(([127, 0, 0, 1], 4321));
         let peer = local_link(self.running.serve(), ears, addr);
         Client { peer, heard }
@@ -86,7 +86,7 @@ impl Desk {
     }
 
     pub(crate) async fn dial_port(&self, addr: SocketAddr) -> Client {
-        let (ears, heard) = Ears::prick();
+        let (ears, heard) = Ears::open();
         let peer = dial(addr, ears, Limits::default(), &self.tasks).await;
         let peer = peer.unwrap();
         Client { peer, heard }
@@ -125,7 +125,7 @@ impl Desk {
 struct Ears(mpsc::Sender<Request>);
 
 impl Ears {
-    fn prick() -> (Arc<dyn Serve>, mpsc::Receiver<Request>) {
+    fn open() -> (Arc<dyn Serve>, mpsc::Receiver<Request>) {
         let (ears, heard) = mpsc::channel(100);
         (Arc::new(Self(ears)), heard)
     }

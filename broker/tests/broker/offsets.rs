@@ -1,7 +1,8 @@
 //! How far groups are, and the offsets of queues.
 
 use proto::remoting::pull::{
-    COMMIT_OFFSET, Pull, QueueOf, SearchOffset, TimestampIs, UpdateConsumerOffset,
+    COMMIT_OFFSET, Pull, QueryConsumerOffset, QueueOf, SearchOffset, TimestampIs,
+    UpdateConsumerOffset,
 };
 use proto::remoting::{Reply, Request, ResponseCode};
 
@@ -20,6 +21,16 @@ async fn a_committed_offset_is_found_and_one_of_a_new_group_begins_where_the_que
     let not_found = Reply::refused(ResponseCode::QUERY_NOT_FOUND, text);
     assert_eq!(client.query_offset("g", "t", 0).await, offset_is(0));
     assert_eq!(client.query_offset("g", "t", 1).await, not_found);
+    let strict = QueryConsumerOffset {
+        group: "g".into(),
+        topic: "t".into(),
+        queue_id: 0,
+        set_zero_if_not_found: Some(false),
+    };
+    let text = "Not found, do not set to zero, maybe this group boot first";
+    let not_zero = Reply::refused(ResponseCode::QUERY_NOT_FOUND, text);
+    let asked = Request::QueryConsumerOffset(strict);
+    assert_eq!(client.ask(asked).await, not_zero);
     client.commit("g", "t", 1, 7).await;
     client.commit("g", "t", 1, 5).await;
     assert_eq!(client.query_offset("g", "t", 1).await, offset_is(5));

@@ -1,11 +1,12 @@
 //! What a broker does not do, in the words that users search for.
 
+use proto::remoting::config::CreateTopic;
 use proto::remoting::fields::Ext;
 use proto::remoting::send::Send;
 use proto::remoting::{Reply, Request, ResponseCode};
 
 use crate::desk::{Desk, start, start_with};
-use crate::words::{message, properties};
+use crate::words::{message, new_topic, properties};
 
 async fn refused(desk: &Desk, send: Send) -> (i32, String) {
     let reply = desk.client().ask(Request::Send(send)).await;
@@ -112,4 +113,24 @@ async fn a_request_that_is_not_supported_is_answered_with_its_name() {
     let text = " request type 36 not supported (CONSUMER_SEND_MSG_BACK)";
     let refused = Reply::refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, text);
     assert_eq!(desk.client().ask(request).await, refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_permission_refuses_pulls_and_sends_to_ordered_topics() {
+    let desk = start().await;
+    let client = desk.client();
+    let ordered = CreateTopic {
+        order: true,
+        ..new_topic("ordered", 1)
+    };
+    client.ask(Request::CreateTopic(ordered)).await;
+    let closed = bytes::Bytes::from_static(b"brokerPermission=0");
+    client.ask(Request::UpdateBrokerConfig(closed)).await;
+    let text = "the broker[127.0.0.1] sending message is forbidden";
+    let outcome = refused(&desk, message("ordered", 0, "x")).await;
+    assert_eq!(outcome, (16, text.into()));
+    client.send("t", 0, "x").await;
+    let text = "the broker[127.0.0.1] pulling message is forbidden";
+    let forbidden = Reply::refused(ResponseCode::NO_PERMISSION, text);
+    assert_eq!(client.pull_all("t", 0).await, forbidden);
 }

@@ -148,13 +148,15 @@ async fn a_broker_that_stops_answers_the_pulls_that_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_slips_through_between_looking_and_waiting() {
-    let desk = start().await;
+    let desk = start_with(&[("flushDiskType", "ASYNC_FLUSH")]).await;
     desk.client().create_topic("t", 1).await;
     let (reader, writer) = (desk.dial().await, desk.dial().await);
-    for offset in 0..300 {
-        let ask = reader.ask(waiting(pull("t", 0, offset, "*"), LONG));
+    for offset in 0..2000 {
         let body = offset.to_string();
-        let (read, sent) = tokio::join!(ask, writer.send("t", 0, &body));
+        let ask = reader.ask(waiting(pull("t", 0, offset, "*"), LONG));
+        let send = writer.send("t", 0, &body);
+        // At one time as nearly as can be, so that either may come first.
+        let (sent, read) = tokio::join!(send, ask);
         assert_eq!(sent.queue_offset, offset);
         assert_eq!(bodies(&read), [body]);
     }

@@ -124,6 +124,21 @@ pub(crate) fn bodies(reply: &Reply) -> Vec<String> {
     messages(reply).into_iter().map(|m| m.body).collect()
 }
 
+/// What makes a topic of so many queues.
+pub(crate) fn new_topic(topic: &str, queues: i32) -> CreateTopic {
+    CreateTopic {
+        topic: topic.into(),
+        default_topic: None,
+        read_queues: queues,
+        write_queues: queues,
+        perm: 6,
+        filter_type: "SINGLE_TAG".into(),
+        sys_flag: None,
+        order: false,
+        attributes: None,
+    }
+}
+
 /// A consumer's heartbeat that subscribes to `topic`.
 pub(crate) fn consumer(client_id: &str, group: &str, topic: &str, tags: &str) -> Heartbeat {
     let codes = tags
@@ -178,17 +193,7 @@ impl Client {
     }
 
     pub(crate) async fn create_topic(&self, topic: &str, queues: i32) {
-        let create = CreateTopic {
-            topic: topic.into(),
-            default_topic: None,
-            read_queues: queues,
-            write_queues: queues,
-            perm: 6,
-            filter_type: "SINGLE_TAG".into(),
-            sys_flag: None,
-            order: false,
-            attributes: None,
-        };
+        let create = new_topic(topic, queues);
         assert_eq!(self.ask(Request::CreateTopic(create)).await, Reply::ok());
     }
 
