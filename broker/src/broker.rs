@@ -244,6 +244,11 @@ impl Broker {
         if let Err(error) = block_in_place(|| self.store.delete_topic(topic)) {
             tracing::warn!(%topic, %error, "queues of a deleted topic are left on disk");
         }
+        // The queues that they watch are gone; a topic made again has others.
+        let orphans = self.polls.parked.lock().of_topic(topic);
+        for pull in orphans {
+            crate::handle::answer_again(self, pull, true);
+        }
         self.registrar.all_changed();
         Ok(())
     }

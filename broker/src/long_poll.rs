@@ -2,7 +2,7 @@
 //! caller brings the time and answers what comes out.
 //!
 //! Invariant: a parked pull leaves exactly once: by an arrival that it wants, by its deadline, or
-//! because its peer is gone.
+//! because its peer or its topic is gone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -118,6 +118,13 @@ impl LongPolls {
             .map(|(_, id)| *id)
             .collect();
         due.into_iter().filter_map(|id| self.take(id)).collect()
+    }
+
+    /// Takes those of all queues of a topic.
+    pub(crate) fn of_topic(&mut self, topic: &Text) -> Vec<ParkedPull> {
+        let queues = self.by_queue.iter().filter(|((of, _), _)| of == topic);
+        let ids: Vec<_> = queues.flat_map(|(_, ids)| ids.iter().copied()).collect();
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
     /// Takes all.

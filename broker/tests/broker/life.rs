@@ -1,0 +1,124 @@
+//! Starting, stopping, being killed, and what is there afterwards.
+
+use broker::{Running, StartError};
+use proto::json;
+use proto::remoting::config::{GroupConfig, GroupTable, TopicConfig};
+use proto::remoting::{Reply, Request, ResponseCode};
+use runtime::Tasks;
+use store::OpenError;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::desk::{Client, Desk, config, start, start_in};
+use crate::tools::topic_config;
+use crate::words::{bodies, consumer, offset_is, pull};
+
+/// Leaves something of each kind in a broker.
+async fn fill(desk: &Desk) {
+    let client = desk.client();
+    client.create_topic("t", 3).await;
+    client.send("t", 2, "one").await;
+    client.send("t", 2, "two").await;
+    let mut own = GroupConfig::new("own");
+    own.retry_max_times = 3;
+    client.ask(Request::UpdateGroup(own)).await;
+    client
+        .ask(Request::Heartbeat(consumer("c", "g", "t", "*")))
+        .await;
+    client.commit("g", "t", 2, 1).await;
+}
+
+async fn groups(client: &Client) -> GroupTable {
+    let reply = client.ask(Request::AllGroupConfigs).await;
+    json::read(&reply.whole_body()).unwrap()
+}
+
+/// Finds all of it again.
+async fn check(desk: &Desk) {
+    let client = desk.client();
+    assert_eq!(
+        topic_config(&client, "t").await,
+        TopicConfig::new("t", 3, 6)
+    );
+    let retry = topic_config(&client, "%RETRY%g").await;
+    assert_eq!(retry, TopicConfig::new("%RETRY%g", 1, 6));
+    assert_eq!(client.query_offset("g", "t", 2).await, offset_is(1));
+    assert_eq!(bodies(&client.pull_all("t", 2).await), ["one", "two"]);
+    let groups = groups(&client).await.subscription_group_table;
+    let mut own = GroupConfig::new("own");
+    own.retry_max_times = 3;
+    assert_eq!(groups.get("own"), Some(&own));
+    assert_eq!(groups.get("g"), Some(&GroupConfig::new("g")));
+    assert_eq!(client.send("t", 2, "three").await.queue_offset, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_clean_stop() {
+    let desk = start().await;
+    fill(&desk).await;
+    let folder = desk.stop().await;
+    assert!(!folder.path().join("abort").exists());
+    let desk = start_in(folder, &[], Vec::new()).await.unwrap();
+    let opened = desk.running.opened();
+    assert_eq!((opened.was_clean, opened.torn_bytes), (true, 0));
+    assert!(desk.path("abort").exists());
+    check(&desk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_kill() {
+    for mode in ["SYNC_FLUSH", "ASYNC_FLUSH"] {
+        let entries = [("flushDiskType", mode)];
+        let folder = TempDir::new().unwrap();
+        let desk = start_in(folder, &entries, Vec::new()).await.unwrap();
+        fill(&desk).await;
+        let folder = desk.kill().await;
+        assert!(folder.path().join("abort").exists(), "{mode}");
+        let desk = start_in(folder, &entries, Vec::new()).await.unwrap();
+        let opened = desk.running.opened();
+        assert_eq!((opened.was_clean, opened.torn_bytes), (false, 0), "{mode}");
+        check(&desk).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_broker_on_the_same_store_does_not_start_and_harms_nothing() {
+    let desk = start().await;
+    fill(&desk).await;
+    let second = Running::start(config(&desk.folder, &[]), Vec::new(), &Tasks::root()).await;
+    let Err(StartError::Store(OpenError::Locked(_))) = second else {
+        panic!("{second:?}")
+    };
+    check(&desk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_port_is_in_use_says_which_and_leaves_the_store_alone() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let folder = TempDir::new().unwrap();
+    let port = addr.port().to_string();
+    let config = config(&folder, &[("listenPort", &port)]);
+    let outcome = Running::start(config, Vec::new(), &Tasks::root()).await;
+    let Err(StartError::Listen { addr: refused, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(refused, addr);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vip_port_is_two_below_takes_sends_and_refuses_pulls() {
+    let desk = start().await;
+    assert_eq!(
+        desk.running.vip_addr().port(),
+        desk.running.addr().port() - 2
+    );
+    let client = desk.dial_port(desk.running.vip_addr()).await;
+    assert_eq!(client.send("t", 0, "one").await.queue_offset, 0);
+    let refused = client.ask(Request::Pull(pull("t", 0, 0, "*"))).await;
+    let text = " request type 11 not supported (PULL_MESSAGE)";
+    let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
+    assert_eq!(refused, Reply::refused(code, text));
+    assert_eq!(bodies(&desk.dial().await.pull_all("t", 0).await), ["one"]);
+}

@@ -1,0 +1,117 @@
+//! What name servers are told, and when.
+
+use std::sync::Arc;
+
+use broker::NameServer;
+use parking_lot::Mutex;
+use proto::json;
+use proto::remoting::config::TopicConfig;
+use proto::remoting::naming::{BrokerOf, BrokerRegistered, RegisterBody, RegisterBroker};
+use proto::remoting::{Reply, Request};
+use remoting::{Answer, Call, Serve};
+use tempfile::TempDir;
+
+use crate::desk::{Desk, WAIT, start_in};
+
+/// A name server that only takes down what it is told.
+#[derive(Default)]
+struct Notebook(Mutex<Vec<Request>>);
+
+impl Serve for Notebook {
+    fn answer(&self, call: Call) -> Answer {
+        self.0.lock().push(call.request);
+        let answer = BrokerRegistered {
+            ha_server_addr: None,
+            master_addr: None,
+        };
+        Reply::ok().with(answer).into()
+    }
+}
+
+impl Notebook {
+    /// What was told since the last look.
+    fn told(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+async fn start() -> (Desk, Arc<Notebook>) {
+    let notebook = Arc::new(Notebook::default());
+    let server = NameServer::Local(Arc::clone(&notebook) as Arc<dyn Serve>);
+    let folder = TempDir::new().unwrap();
+    let desk = start_in(folder, &[], vec![server]).await.unwrap();
+    (desk, notebook)
+}
+
+/// The only thing told, which must be a registration.
+fn registration(mut told: Vec<Request>) -> (RegisterBroker, RegisterBody) {
+    assert_eq!(told.len(), 1, "{told:?}");
+    let Some(Request::RegisterBroker { fields, body }) = told.pop() else {
+        panic!("no registration")
+    };
+    (fields, json::read(&body).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_has_started_is_registered_with_the_topics_of_the_system() {
+    let (desk, notebook) = start().await;
+    let (fields, body) = registration(notebook.told());
+    let addr = desk.running.addr();
+    let wanted = RegisterBroker {
+        broker_name: "b".into(),
+        broker_addr: addr.to_string().into(),
+        cluster_name: "DefaultCluster".into(),
+        ha_server_addr: format!("127.0.0.1:{}", addr.port() + 1).into(),
+        broker_id: 0,
+        heartbeat_timeout_ms: None,
+        acting_master: Some(false),
+        compressed: Some(false),
+        body_crc32: fields.body_crc32,
+    };
+    assert_eq!(fields, wanted);
+    let topics = body.topic_config_serialize_wrapper;
+    assert_eq!(topics.mapping_data_version, Some(topics.data_version));
+    let template = topics.topic_config_table.get("TBW102");
+    assert_eq!(template, Some(&TopicConfig::new("TBW102", 8, 7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_topic_is_announced_before_its_first_message_is_answered_and_only_once() {
+    let (desk, notebook) = start().await;
+    let client = desk.client();
+    let (_, before) = registration(notebook.told());
+    client.send("t", 0, "one").await;
+    let (_, body) = registration(notebook.told());
+    let table = body.topic_config_serialize_wrapper;
+    let topics: Vec<_> = table.topic_config_table.into_values().collect();
+    assert_eq!(topics, [TopicConfig::new("t", 4, 6)]);
+    let counter = before.topic_config_serialize_wrapper.data_version.counter;
+    assert_eq!(table.data_version.counter, counter + 1);
+    client.send("t", 0, "two").await;
+    assert_eq!(notebook.told(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_stops_unregisters() {
+    let (desk, notebook) = start().await;
+    notebook.told();
+    let leaving = BrokerOf {
+        broker_name: "b".into(),
+        broker_addr: desk.running.announced_addr(),
+        cluster_name: "DefaultCluster".into(),
+        broker_id: 0,
+    };
+    desk.running.stop(WAIT).await.unwrap();
+    assert_eq!(notebook.told(), [Request::UnregisterBroker(leaving)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_server_that_is_away_holds_up_neither_start_nor_send() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = nobody.local_addr().unwrap();
+    drop(nobody);
+    let server = NameServer::Addr(addr.to_string());
+    let folder = TempDir::new().unwrap();
+    let desk = start_in(folder, &[], vec![server]).await.unwrap();
+    assert_eq!(desk.client().send("t", 0, "one").await.queue_offset, 0);
+}
