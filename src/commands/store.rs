@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -61,7 +61,7 @@ struct Dump {
 impl Store {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match &self.look {
-            Look::Check { dir } => check(&store_in(dir)),
+            Look::Check { dir } => check(&store_in(dir)?),
             Look::Dump(dump) => dump.run(),
         }
     }
@@ -79,7 +79,7 @@ fn check(root: &Path) -> Result<(), Failure> {
 
 impl Dump {
     fn run(&self) -> Result<(), Failure> {
-        let root = store_in(&self.dir);
+        let root = store_in(&self.dir)?;
         let (topic, queue_id) = &self.queue;
         let from = QueueOffset(self.from);
         let found = inspect::dump(&OsDisk, &root, (topic, *queue_id), from, self.count);
@@ -176,14 +176,17 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A data folder holds its store in `store`.
-fn store_in(dir: &Path) -> PathBuf {
-    let below = dir.join("store");
-    if !dir.join("commitlog").is_dir() && below.is_dir() {
-        below
-    } else {
-        dir.to_owned()
-    }
+/// The store in `dir`: `dir` itself, or the folder of that name in a data folder.
+fn store_in(dir: &Path) -> Result<PathBuf, Failure> {
+    fs::metadata(dir).map_err(|cause| Failure::file(dir, &cause))?;
+    let candidates = [dir.join("store"), dir.to_owned()];
+    let found = candidates
+        .into_iter()
+        .find(|root| root.join("commitlog").is_dir());
+    found.ok_or_else(|| {
+        let sentence = format!("{} holds no store: no commitlog in it", dir.display());
+        Failure::new(Exit::NoAccess, sentence)
+    })
 }
 
 fn parse_queue(text: &str) -> Result<(String, QueueId), String> {
@@ -221,9 +224,12 @@ mod tests {
     fn the_store_is_found_in_its_data_folder_and_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
-        assert_eq!(store_in(folder.path()), folder.path());
-        std::fs::create_dir_all(store.join("commitlog")).unwrap();
-        assert_eq!(store_in(folder.path()), store);
-        assert_eq!(store_in(&store), store);
+        let missing = folder.path().join("missing");
+        for holds_none in [folder.path(), &*missing] {
+            assert_eq!(store_in(holds_none).unwrap_err().exit, Exit::NoAccess);
+        }
+        fs::create_dir_all(store.join("commitlog")).unwrap();
+        assert_eq!(store_in(folder.path()), Ok(store.clone()));
+        assert_eq!(store_in(&store), Ok(store));
     }
 }
