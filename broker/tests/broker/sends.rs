@@ -34,6 +34,7 @@ async fn a_message_can_be_read_as_soon_as_its_send_is_answered() {
     assert_eq!(reply, Reply::ok().with(sent));
     let stored = [
         ("UNIQ_KEY", "u1"),
+        ("WAIT", "true"),
         ("TAGS", "A"),
         ("mine", "x y"),
         ("CLUSTER", "DefaultCluster"),
