@@ -40,6 +40,8 @@ pub(crate) fn start_tracing() {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // A full disk under the trace must not end the process: the complaint about it would panic.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -53,7 +53,10 @@ struct Server {
 impl Server {
     fn start(folder: &TempDir, more: &[&str]) -> Self {
         let args = [&FREE_PORTS[..], more].concat();
-        let mut command = gantry(folder.path(), &args);
+        Self::start_command(folder, gantry(folder.path(), &args))
+    }
+
+    fn start_command(folder: &TempDir, mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -131,6 +134,18 @@ impl Drop for Server {
 /// The one sentence on stderr.
 fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_full_disk_under_the_trace_does_not_end_the_process() {
+    let folder = tempdir().expect("a folder");
+    let mut command = gantry(folder.path(), &FREE_PORTS);
+    let full = fs::File::options().write(true).open("/dev/full");
+    command.env("GANTRY_LOG", "debug");
+    command.stderr(full.expect("Linux has it"));
+    let server = Server::start_command(&folder, command);
+    server.send("hello");
+    assert_eq!(server.stop().0, Some(0));
 }
 
 #[test]
