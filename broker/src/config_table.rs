@@ -107,7 +107,7 @@ impl<R: Row> ConfigTable<R> {
             }
             rows.version.bump(now_ms);
         }
-        self.fold_if_long()
+        self.fold_if_due()
     }
 
     /// # Errors
@@ -124,11 +124,12 @@ impl<R: Row> ConfigTable<R> {
             rows.by_name.remove(name);
             rows.version.bump(now_ms);
         }
-        self.fold_if_long()
+        self.fold_if_due()
     }
 
-    fn fold_if_long(&self) -> io::Result<()> {
-        if self.file.wants_snapshot() {
+    /// Apache finds a table of ordinary size complete at any moment, even after `kill -9`.
+    fn fold_if_due(&self) -> io::Result<()> {
+        if self.file.is_small() || self.file.wants_snapshot() {
             self.file.snapshot(|| self.all())
         } else {
             Ok(())

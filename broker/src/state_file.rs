@@ -53,6 +53,8 @@ struct Journal {
 /// Below this a journal is not worth folding into its file.
 const JOURNAL_BYTES_MIN: u64 = 64 << 10;
 
+/// Files of rare changes are rewritten at once up to this size.
+const SMALL_BYTES_MAX: u64 = 256 << 10;
 /// Files up to this size are rewritten soon after a change, larger ones when the journal is long.
 const REWRITTEN_BYTES_MAX: u64 = 1 << 20;
 
@@ -127,6 +129,11 @@ impl StateFile {
     pub(crate) fn wants_snapshot(&self) -> bool {
         let journal = self.journal.lock();
         journal.bytes > JOURNAL_BYTES_MIN.max(journal.snapshot_bytes)
+    }
+
+    /// Is the file so small that each of its rare changes may rewrite it?
+    pub(crate) fn is_small(&self) -> bool {
+        self.journal.lock().snapshot_bytes <= SMALL_BYTES_MAX
     }
 
     /// Has the file missed changes, and is it small enough to be rewritten for Apache's sake?
