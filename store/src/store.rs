@@ -133,6 +133,18 @@ impl Store {
         listed
     }
 
+    /// Gives back the memory that keeps durable parts of the log which are older than the newest
+    /// `cache_bytes`. A log that fills all memory would push out everything else, and on virtual
+    /// machines whose memory comes from the host page by page, every page that is used for the
+    /// first time costs as much as handling ten messages.
+    ///
+    /// # Errors
+    /// What the system says; nothing is lost by it.
+    pub fn trim_cache(&self) -> std::io::Result<()> {
+        let to = self.durable_to().0.saturating_sub(self.config.cache_bytes);
+        self.log.forget(to)
+    }
+
     /// Whether [`Store::prepare_once`] has something to do. Cheap enough to ask after each write.
     #[must_use]
     pub fn needs_preparing(&self) -> bool {
