@@ -24,6 +24,8 @@ const FOLD_EVERY: Duration = Duration::from_secs(5);
 const CHECK_DISK_EVERY: Duration = Duration::from_millis(500);
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 const EXPIRE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
+/// Zeros for 8 MiB a second. A log that grows faster has large flushes, which gain little by it.
+const FILL_STEP_EVERY: Duration = Duration::from_millis(62);
 /// How long the filler sleeps at most before it looks whether it should stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(200);
 
@@ -77,7 +79,7 @@ fn write_log(
         };
         let written_to = store.appended_to().0;
         gates.written.advance(written_to);
-        if store.needs_preparing() {
+        if store.is_short_of_room() {
             filler.wake();
         }
         if is_sync {
@@ -126,12 +128,12 @@ impl Filler {
     }
 }
 
-/// Woken by the writer when the prepared room gets short; keeps zero-filled room ahead of it, so
-/// that it never waits for any.
+/// Woken by the writer when the prepared room gets short; keeps room ahead of it, so that it never
+/// waits for any. Fills with zeros at a rate that leaves the disk to the messages.
 fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
     while !stop.is_cancelled() {
         match store.prepare_once() {
-            Ok(true) => {}
+            Ok(true) => filler.wait(FILL_STEP_EVERY),
             Ok(false) => filler.wait(STOP_CHECK_EVERY),
             Err(error) => {
                 tracing::warn!(%error, "cannot make room in the log");

@@ -145,10 +145,11 @@ impl Store {
         self.log.forget(to)
     }
 
-    /// Whether [`Store::prepare_once`] has something to do. Cheap enough to ask after each write.
+    /// Whether [`Store::prepare_once`] should be called at once. Cheap enough to ask after each
+    /// write.
     #[must_use]
-    pub fn needs_preparing(&self) -> bool {
-        self.log.needs_preparing(self.appended_to().0)
+    pub fn is_short_of_room(&self) -> bool {
+        self.log.is_short(self.appended_to().0)
     }
 
     /// One step of making room in the log ahead of the writer; `true` when there is more to do.
