@@ -4,8 +4,7 @@
 //! from the file system, so that a write there can neither fail for want of space nor wait for an
 //! allocation. Room is made in two ways: reserved, which takes no time, and filled with zeros, after
 //! which a flush changes no metadata but which writes everything twice. What is written, and when it
-//! may be read, is decided by the callers. The next segment is made as soon as `ready_to` reaches
-//! the end of the last one.
+//! may be read, is decided by the callers.
 
 use std::io;
 use std::ops::Range;
@@ -69,6 +68,8 @@ pub(crate) struct CommitLog {
     segment_bytes: u64,
     /// Sorted, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// Guards making the next segment, which may take as long as the file system likes.
+    creating: Mutex<()>,
     /// Guards making room.
     filling: Mutex<()>,
     ready_to: AtomicU64,
@@ -95,6 +96,7 @@ impl CommitLog {
             folder: config.commit_log_dir.clone(),
             segment_bytes: config.segment_bytes,
             segments: RwLock::new(segments),
+            creating: Mutex::new(()),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
             zero_fill: config.zero_fill,
@@ -182,7 +184,10 @@ impl CommitLog {
 
     /// One step of making room ahead of the writer; `true` when there is more to do.
     pub(crate) fn prepare(&self, end: u64) -> io::Result<bool> {
-        if self.is_short(end) {
+        if let Some(base) = self.wanted_segment(end) {
+            // Without `filling`: whoever only needs room in the last segment does not wait for it.
+            self.create_segment(base)?;
+        } else if self.is_short(end) {
             let _filling = self.filling.lock();
             self.step(Room::Reserved)?;
         } else if self.wants_zeros(end) {
@@ -195,7 +200,35 @@ impl CommitLog {
                 segment.file.sync_data()?;
             }
         }
-        Ok(self.is_short(end) || self.wants_zeros(end))
+        Ok(self.wanted_segment(end).is_some() || self.is_short(end) || self.wants_zeros(end))
+    }
+
+    /// The next segment is made when half of the last one is used: making a name durable can take
+    /// a second on a busy disk.
+    fn wanted_segment(&self, end: u64) -> Option<u64> {
+        let base = self.next_base();
+        (end + self.segment_bytes / 2 > base).then_some(base)
+    }
+
+    /// Where the next segment will begin.
+    fn next_base(&self) -> u64 {
+        let segments = self.segments.read();
+        let ready_to = || self.ready_to.load(Ordering::Acquire);
+        segments.last().map_or_else(
+            || ready_to() / self.segment_bytes * self.segment_bytes,
+            |last| last.base + self.segment_bytes,
+        )
+    }
+
+    /// Makes the segment that begins at `base`, unless somebody else just did.
+    fn create_segment(&self, base: u64) -> io::Result<()> {
+        let _creating = self.creating.lock();
+        if self.next_base() != base {
+            return Ok(());
+        }
+        let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
+        self.segments.write().push(Arc::new(made));
+        Ok(())
     }
 
     fn wants_zeros(&self, end: u64) -> bool {
@@ -210,9 +243,7 @@ impl CommitLog {
     fn step(&self, room: Room) -> io::Result<Option<Arc<Segment>>> {
         let ready_to = self.ready_to.load(Ordering::Acquire);
         let Some(segment) = self.segment_at(ready_to) else {
-            let base = ready_to / self.segment_bytes * self.segment_bytes;
-            let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
-            self.segments.write().push(Arc::new(made));
+            self.create_segment(self.next_base())?;
             return Ok(None);
         };
         let at = ready_to - segment.base;
