@@ -161,6 +161,11 @@ impl Every {
         }
         due
     }
+
+    /// What took so long is not due again before four times as long.
+    fn took(&mut self, spent: Duration) {
+        self.last += (spent * 5).saturating_sub(self.period);
+    }
 }
 
 /// Each second: queues, index and checkpoint to disk, offsets to their journal. Each few: tables
@@ -185,6 +190,9 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
                 Err(error) => tracing::warn!(%error, "cannot write queues or index"),
                 Ok(()) => {}
             }
+            // With a hundred thousand busy queues each round writes a hundred thousand files; the
+            // log has it all meanwhile.
+            persist.took(now.elapsed());
             if let Err(error) = broker.state.offsets.persist(clock::now_ms()) {
                 tracing::warn!(%error, "cannot write consumer offsets");
             }
