@@ -40,7 +40,8 @@ pub(crate) const CODES: &[(u8, &str)] = &[
     (Exit::Locked as u8, "Another process holds the store."),
     (
         Exit::Damaged as u8,
-        "The store is damaged; nothing was changed.",
+        "The store is damaged; the log is as it was. The places are listed; `--salvage` starts \
+         without them.",
     ),
     (Exit::Full as u8, "The disk is full."),
     (
@@ -139,7 +140,13 @@ impl From<store::OpenError> for Failure {
                     .take(DAMAGES_TOLD)
                     .map(|place| format!("\n  {place}"));
                 let list: String = first.collect();
-                Self::new(Exit::Damaged, format!("{error}:{list}"))
+                let more = match places.len().saturating_sub(DAMAGES_TOLD) {
+                    0 => String::new(),
+                    more => format!("\n  and {more} more"),
+                };
+                let ways = "Either put the files back, or add --salvage to go on without what \
+                            cannot be read; it is copied to quarantine/ before.";
+                Self::new(Exit::Damaged, format!("{error}:{list}{more}\n{ways}"))
             }
         }
     }

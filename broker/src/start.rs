@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Text;
-use proto::message::{UniqueIds, property, push_property};
+use proto::message::{QueueId, UniqueIds, property, push_property};
 use remoting::{Listener, Serve};
 use runtime::{Tasks, clock};
 use store::files::OsDisk;
@@ -77,6 +77,9 @@ impl Running {
         let (store, opened) = Store::open(store_config(&config), Arc::new(OsDisk))?;
         let (log_tasks, front_tasks) = (tasks.child(), tasks.child());
         let broker = Arc::new(build(config, name_servers, store, addr, &front_tasks)?);
+        if !opened.salvaged.is_empty() {
+            pull_offsets_back(&broker)?;
+        }
         loops::start_log(&broker, &log_tasks).map_err(StartError::Thread)?;
         loops::start_clients(&broker, &front_tasks);
         let limits = broker.config().limits.clone();
@@ -215,6 +218,17 @@ fn build(
     }))
 }
 
+/// Messages that were lost with the end of a queue were perhaps consumed before. Whoever did must not
+/// miss those that get their offsets now.
+fn pull_offsets_back(broker: &Broker) -> Result<(), StartError> {
+    let end = |topic: &str, queue: i32| broker.bounds(topic, QueueId(queue.cast_unsigned())).max;
+    let pulled = broker.state.offsets.pull_back(&end);
+    pulled.map_err(|source| {
+        let path = Path::new(&broker.config().files.root).join("config/consumerOffset.json");
+        StartError::State(LoadError::Io { path, source })
+    })
+}
+
 fn address_of(config: &Config) -> Result<IpAddr, StartError> {
     let ip = &config.listen.ip1;
     let wrong = |reason: String| StartError::Address {
@@ -276,6 +290,7 @@ fn store_config(config: &Config) -> store::Config {
     to.record_crc = files.record_crc;
     to.cache_bytes = log_cache_bytes(files.log_cache_percent);
     to.zero_fill = config.flush.mode == FlushMode::Sync;
+    to.salvage = files.salvage;
     to.retention.delete_hours = retention.delete_at.as_slice().to_vec();
     to.retention.reserved_hours = retention.keep_hours;
     to.retention.used_ratio_max = f64::from(retention.used_percent_max) / 100.0;

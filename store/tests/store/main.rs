@@ -4,5 +4,6 @@ mod apache;
 mod append_and_read;
 mod faults;
 mod model;
+mod salvage;
 mod support;
 mod threads;
