@@ -104,18 +104,20 @@ impl Failure {
 
 impl From<namesrv::StartError> for Failure {
     fn from(error: namesrv::StartError) -> Self {
-        use namesrv::{KvFileError, StartError};
+        use namesrv::StartError;
+        use runtime::state_file::LoadError;
         match &error {
             StartError::Listen { addr, cause } => Self::listen("name server", *addr, cause),
-            StartError::Settings(KvFileError::Io { path, cause }) => Self::file(path, cause),
-            StartError::Settings(KvFileError::Broken { .. }) => Self::new(Exit::Damaged, error),
+            StartError::Settings(LoadError::Io { path, source }) => Self::file(path, source),
+            StartError::Settings(LoadError::Damaged { .. }) => Self::new(Exit::Damaged, error),
         }
     }
 }
 
 impl From<broker::StartError> for Failure {
     fn from(error: broker::StartError) -> Self {
-        use broker::{LoadError, StartError};
+        use broker::StartError;
+        use runtime::state_file::LoadError;
         match error {
             StartError::Listen { addr, source } => Self::listen("broker", addr, &source),
             StartError::Store(error) => error.into(),

@@ -10,9 +10,10 @@ use std::path::Path;
 use parking_lot::RwLock;
 use proto::Text;
 use proto::remoting::config::DataVersion;
+use runtime::state_file::LoadError;
 use serde::{Deserialize, Serialize};
 
-use crate::state_file::{Durability, LoadError, StateFile};
+use crate::state_file::{Durability, StateFile};
 
 type Queues = BTreeMap<i32, i64>;
 

@@ -169,7 +169,7 @@ impl Recovery {
         if self.config.salvage {
             self.opened.salvaged = self.salvage()?;
         }
-        let good_to = if self.opened.salvaged.is_empty() && self.load_index()? {
+        let good_to = if self.load_index()? && self.opened.salvaged.is_empty() {
             self.load_queues(start)?
         } else {
             None
@@ -219,6 +219,7 @@ impl Recovery {
             end,
             self.sealed_from,
         );
+        let expiry = Expiry::new(config.retention.clone());
         let store = Store {
             paths: Paths::of(&config.root),
             config,
@@ -244,7 +245,7 @@ impl Recovery {
                 }),
                 ..Steps::default()
             },
-            expiry: Expiry::default(),
+            expiry,
             _lock: lock,
         };
         (store, opened)

@@ -3,6 +3,8 @@
 mod apache;
 mod append_and_read;
 mod faults;
+mod full;
+mod inspect;
 mod model;
 mod salvage;
 mod support;

@@ -1,17 +1,4 @@
-//! Opening in spite of damage: every damaged byte is saved, then its place is made readable.
-//!
-//! ```text
-//! log before   | record | damaged ......................... | record |
-//! log after    | record | placeholder | placeholder | filler | record |
-//! quarantine/<segment>-<offset>-<length>     the damaged bytes as they were
-//! ```
-//!
-//! A placeholder is a record with the topic, queue and offset of a message that is lost, and the flag
-//! [`SysFlag::LOST`]; so queues have no gaps, whoever reads one is led over it, and offsets are never
-//! given out twice. Which messages are lost is told by the queue offsets around the damage and by the
-//! ends of the queue files. What remains of a hole is filled with rolled-back records or, at the end
-//! of a segment, a blank one: both are in no queue. All of them are RocketMQ's formats. The queues are
-//! made again from this log.
+//! What becomes of each damaged part of a log: where the placeholders go, and the records themselves.
 
 use std::collections::HashMap;
 use std::io;
@@ -23,9 +10,7 @@ use proto::message::{
     blank_record, seal_crc,
 };
 
-use super::survey::{Found, Hole};
-use super::{Damage, OpenError, Recovery, at};
-use crate::files::{Access, Disk};
+use crate::recover::survey::{Found, Hole};
 use crate::segment::Segment;
 
 /// A filler of a large hole has a body of this size.
@@ -35,14 +20,12 @@ const FILLER_TOPIC: &str = "SALVAGED";
 
 /// What becomes of the damaged parts of a log.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     sealed_from: u64,
     segment_bytes: u64,
-    holes: Vec<Filling>,
+    pub(super) holes: Vec<Filling>,
     topics: HashMap<String, HashMap<QueueId, Seen>>,
     newest_time: i64,
-    /// Lost messages for which there is no room.
-    unplaced: u64,
 }
 
 /// How far a queue was seen in the log.
@@ -54,8 +37,8 @@ struct Seen {
 }
 
 /// A hole and what will be in it.
-struct Filling {
-    hole: Hole,
+pub(super) struct Filling {
+    pub(super) hole: Hole,
     store_timestamp: i64,
     lost: Vec<Lost>,
     bytes_left: u64,
@@ -69,7 +52,16 @@ struct Lost {
 }
 
 impl Plan {
-    fn take(&mut self, found: Found<'_>) {
+    pub(super) fn new(sealed_from: u64, segment_bytes: u64) -> Self {
+        Self {
+            sealed_from,
+            segment_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what the log consists of, in its order.
+    pub(super) fn take(&mut self, found: Found<'_>) {
         match found {
             Found::Hole(hole) => {
                 let blank = if self.reaches_segment_end(&hole) {
@@ -114,6 +106,16 @@ impl Plan {
         }
     }
 
+    /// Takes how far a queue goes by its files, which may be behind the last record that is left.
+    pub(super) fn take_end(&mut self, topic: &str, queue_id: QueueId, min: u64, end: u64) {
+        let queues = self.topics.get(topic);
+        let seen = queues.and_then(|queues| queues.get(&queue_id).copied());
+        let seen = seen.unwrap_or(Seen { end: min, last: 0 });
+        if seen.end < end {
+            self.keep_places(topic, queue_id, seen.end..end, seen.last);
+        }
+    }
+
     /// Finds room for the places of lost messages, behind a place in the log.
     fn keep_places(
         &mut self,
@@ -153,7 +155,6 @@ impl Plan {
         if next < offsets.end {
             let unplaced = offsets.end - next;
             tracing::error!(%topic, queue = queue_id.0, next, unplaced, "lost messages without a place");
-            self.unplaced += unplaced;
         }
     }
 
@@ -161,7 +162,7 @@ impl Plan {
         hole.to == hole.segment.base + self.segment_bytes
     }
 
-    fn can_fill(&self, hole: &Hole) -> bool {
+    pub(super) fn can_fill(&self, hole: &Hole) -> bool {
         let least = if self.reaches_segment_end(hole) {
             u64::from(BLANK_BYTES)
         } else {
@@ -171,7 +172,7 @@ impl Plan {
     }
 
     /// Writes what a hole will hold, piece by piece.
-    fn fill(&self, filling: &Filling) -> io::Result<()> {
+    pub(super) fn fill(&self, filling: &Filling) -> io::Result<()> {
         let hole = &filling.hole;
         let mut filler = Filler {
             segment: &hole.segment,
@@ -307,127 +308,4 @@ impl Filler<'_> {
             .file
             .write_all_at(&blank_record(size), self.at - segment.base)
     }
-}
-
-impl Recovery {
-    /// Looks at the whole log and makes what is damaged readable again; what that was.
-    pub(super) fn salvage(&mut self) -> Result<Vec<Damage>, OpenError> {
-        let start = self.segments.first().map_or(0, |segment| segment.base);
-        let mut plan = Plan {
-            sealed_from: self.sealed_from,
-            segment_bytes: self.config.segment_bytes,
-            ..Plan::default()
-        };
-        self.survey(start, &mut |found| plan.take(found))?;
-        if plan.holes.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.keep_ends(start, &mut plan)?;
-        let damage: Vec<Damage> = plan
-            .holes
-            .iter()
-            .map(|filling| filling.hole.damage())
-            .collect();
-        // Whole records were there, so only a log that nobody wrote like that has such a hole.
-        if plan
-            .holes
-            .iter()
-            .any(|filling| !plan.can_fill(&filling.hole))
-        {
-            return Err(OpenError::Damaged(damage));
-        }
-        // All is saved before the first byte is changed.
-        for filling in &plan.holes {
-            self.quarantine(&filling.hole)?;
-        }
-        for filling in &plan.holes {
-            let segment = &filling.hole.segment;
-            let filled = plan.fill(filling).and_then(|()| segment.file.sync_data());
-            filled.map_err(at(&segment.path))?;
-        }
-        for place in &damage {
-            tracing::warn!(%place, "salvaged");
-        }
-        Ok(damage)
-    }
-
-    /// Keeps the places of messages at the ends of queues, of which no later record tells.
-    fn keep_ends(&mut self, start: u64, plan: &mut Plan) -> Result<(), OpenError> {
-        self.load_queues(start)?;
-        for queue in self.queues.all() {
-            let (min, end) = {
-                let state = queue.state.lock();
-                (state.min, state.end())
-            };
-            let seen = plan
-                .topics
-                .get(&*queue.topic)
-                .and_then(|queues| queues.get(&queue.id).copied());
-            let seen = seen.unwrap_or(Seen { end: min, last: 0 });
-            if seen.end < end {
-                plan.keep_places(&queue.topic, queue.id, seen.end..end, seen.last);
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies the bytes of a hole away, durably. Of zeros there is no copy.
-    fn quarantine(&self, hole: &Hole) -> Result<(), OpenError> {
-        let damage = hole.damage();
-        let folder = self.config.root.join("quarantine");
-        let segment = damage
-            .file
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let name = format!("{segment}-{}-{}", damage.offset, damage.bytes);
-        let copy = || {
-            let disk = &*self.disk;
-            disk.create_folders(&folder)?;
-            let path = free_path(disk, &folder, &name)?;
-            let temporary = folder.join(format!("{name}.tmp"));
-            let file = disk.open(&temporary, Access::Create)?;
-            file.set_size(0)?;
-            file.set_size(damage.bytes)?;
-            let (mut failed, mut is_blank) = (None, true);
-            hole.segment.each_data_chunk(hole.from, |offset, bytes| {
-                if offset >= hole.to {
-                    return Some(());
-                }
-                let wanted = usize::try_from(hole.to - offset).unwrap_or(usize::MAX);
-                let bytes = bytes.get(..wanted).unwrap_or(bytes);
-                if bytes.iter().any(|&byte| byte != 0) {
-                    is_blank = false;
-                    failed = file.write_all_at(bytes, offset - hole.from).err();
-                }
-                failed.is_some().then_some(())
-            })?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if is_blank {
-                return disk.remove_file(&temporary);
-            }
-            file.sync_data()?;
-            disk.rename(&temporary, &path)?;
-            disk.sync_folder(&folder)?;
-            disk.sync_folder(&self.config.root)
-        };
-        copy().map_err(at(&folder.join(&name)))
-    }
-}
-
-/// A name that nothing has yet: what was saved before stays.
-fn free_path(
-    disk: &dyn Disk,
-    folder: &std::path::Path,
-    name: &str,
-) -> io::Result<std::path::PathBuf> {
-    let mut path = folder.join(name);
-    let mut copies = 1;
-    while disk.exists(&path)? {
-        copies += 1;
-        path = folder.join(format!("{name}.{copies}"));
-    }
-    Ok(path)
 }
