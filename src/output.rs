@@ -29,6 +29,22 @@ pub(crate) fn warn_of(warnings: &[Warning]) {
     }
 }
 
+/// Tells what is lost for good when a damaged store was opened with `--salvage`.
+pub(crate) fn tell_of_salvage(opened: &store::Opened) {
+    let places = &opened.salvaged;
+    if places.is_empty() {
+        return;
+    }
+    let bytes: u64 = places.iter().map(|place| place.bytes).sum();
+    let count = places.len();
+    say(format_args!(
+        "salvaged: {count} damaged places, {bytes} bytes, are skipped from now on"
+    ));
+    for place in places {
+        say(format_args!("  {place}"));
+    }
+}
+
 /// Sends trace events to stderr: warnings and worse, or what `GANTRY_LOG` asks for
 /// (`info`, `broker=debug`).
 pub(crate) fn start_tracing() {

@@ -25,4 +25,4 @@ mod topics;
 pub use config::Config;
 pub use register::NameServer;
 pub use start::{Running, StartError, StopError};
-pub use state_file::LoadError;
+pub use state_file::damaged_lines;

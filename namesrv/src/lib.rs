@@ -11,5 +11,4 @@ mod route_table;
 mod server;
 
 pub use config::Config;
-pub use kv::KvFileError;
 pub use server::{NameServer, Running, StartError};

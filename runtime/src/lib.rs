@@ -1,7 +1,7 @@
 //! How a process of ours starts, keeps time, spawns, reads its settings and stops.
 //!
-//! Owns: the tree of tasks and threads, the wall clock, signals, watermarks, `.conf` files and the
-//! tables of settings. Leaves to the crates above: every word of the domain.
+//! Owns: the tree of tasks and threads, the wall clock, signals, watermarks, `.conf` files, the
+//! tables of settings and small files that outlive the process. Leaves to the crates above: every word of the domain.
 //! Invariant: depends on none of our crates, so that any of them (but `proto` and `store`, which
 //! know neither tokio nor a clock) may use it.
 
@@ -12,6 +12,7 @@ pub mod conf_file;
 pub mod memory;
 pub mod settings;
 mod signals;
+pub mod state_file;
 mod tasks;
 mod watermark;
 

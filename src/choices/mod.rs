@@ -61,6 +61,10 @@ pub(crate) struct Choices {
     /// Listen for other machines although nobody is asked who they are
     #[arg(long, env = "GANTRY_INSECURE")]
     insecure: bool,
+
+    /// Start in spite of a damaged store: what cannot be read is copied to quarantine/ and skipped
+    #[arg(long, env = "GANTRY_SALVAGE")]
+    salvage: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -117,6 +121,7 @@ pub(crate) struct Chosen {
     pub(crate) http_port: u16,
     pub(crate) admin_port: u16,
     pub(crate) insecure: bool,
+    pub(crate) salvage: bool,
     /// For the broker; the later of two wins.
     pub(crate) broker: Vec<Entry>,
 }
@@ -142,6 +147,7 @@ impl Choices {
             http_port: 8090,
             admin_port: 8091,
             insecure: false,
+            salvage: false,
             broker: Vec::new(),
         };
         chosen.broker.push(store_in(&chosen.data_dir, "default"));
@@ -159,6 +165,7 @@ impl Choices {
             chosen.http_port = place.http_port.unwrap_or(chosen.http_port);
             chosen.admin_port = place.admin_port.unwrap_or(chosen.admin_port);
             chosen.insecure |= place.insecure;
+            chosen.salvage |= place.salvage;
         }
         Ok(chosen)
     }
@@ -211,6 +218,7 @@ impl Choices {
             },
             conf: self.conf.clone().filter(|_| is("conf")),
             insecure: self.insecure && is("insecure"),
+            salvage: self.salvage && is("salvage"),
         }
     }
 
@@ -237,6 +245,8 @@ impl Choices {
             set: set.collect(),
             conf: file.conf,
             insecure: file.insecure,
+            // For one start, not for all of them.
+            salvage: false,
         })
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
-use crate::expire::Expiry;
+use crate::expire::{DiskLevel, Expiry};
 use crate::files::Disk;
 use crate::index::KeyIndex;
 use crate::log::CommitLog;
@@ -152,11 +152,15 @@ impl Store {
         self.log.is_short(self.appended_to().0)
     }
 
-    /// One step of making room in the log ahead of the writer; `true` when there is more to do.
+    /// One step of making room in the log ahead of the writer; `true` when there is more to do. None
+    /// is made while the disk is full.
     ///
     /// # Errors
     /// What the disk says; appends go on as long as there is room, and fail when there is none.
     pub fn prepare_once(&self) -> std::io::Result<bool> {
+        if self.disk_level() == DiskLevel::Full {
+            return Ok(false);
+        }
         self.log.prepare(self.appended_to().0)
     }
 }

@@ -99,6 +99,8 @@ pub struct Files {
     pub record_crc: bool,
     /// Of the machine's memory.
     pub log_cache_percent: u8,
+    /// Not a key: asked for at one start, by a flag.
+    pub salvage: bool,
 }
 
 /// When what was written becomes durable.
@@ -289,6 +291,7 @@ impl Default for Files {
             index_entries: 20_000_000,
             record_crc: true,
             log_cache_percent: 10,
+            salvage: false,
         }
     }
 }

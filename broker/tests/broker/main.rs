@@ -5,6 +5,8 @@
 mod batches;
 mod clients;
 mod desk;
+mod disk_faults;
+mod faulty_disk;
 mod life;
 mod name_servers;
 mod offsets;

@@ -1,15 +1,12 @@
 //! The key-value settings: small texts by namespace and key, kept for tools and for ordered topics.
-//! Owns what they are and how much of them; `file.rs` stores them, `keep.rs` does so before anybody
-//! is told that a change happened.
+//! Owns what they are and how much of them; `keep.rs` stores them before anybody is told that a
+//! change happened.
 //!
 //! Invariant: at most `BYTES_MAX` in all; a change beyond it is refused with a text that says so. A
 //! namespace without keys does not exist.
 
-mod file;
 mod keep;
 
-pub(crate) use file::KvFile;
-pub use file::KvFileError;
 pub(crate) use keep::Kv;
 
 use std::collections::BTreeMap;

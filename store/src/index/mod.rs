@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use proto::message::utc_digits;
 
-pub(crate) use file::{HEADER_BYTES, Header, IndexFile, Shape};
+pub(crate) use file::{ENTRY_BYTES, HEADER_BYTES, Header, IndexFile, Shape, StoredEntry};
 
 use crate::files::{Access, Disk};
 

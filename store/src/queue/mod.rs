@@ -57,13 +57,18 @@ impl Unit {
         tags_code: 0,
     };
 
+    /// The tags code of a place whose message is lost.
+    pub(crate) const LOST: i64 = i64::MIN;
+
     pub(crate) fn is_filler(self) -> bool {
         self == Self::FILLER
     }
 
     /// Whether the unit points to this record.
     pub(crate) fn is_of(&self, message: &StoredMessage<'_>) -> bool {
-        self.log_offset == message.log_offset.0 && self.size == message.size
+        self.log_offset == message.log_offset.0
+            && self.size == message.size
+            && (self.tags_code == Self::LOST) == message.sys_flag.is_lost()
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use look::Place;
 pub(crate) use mmap::MappedFile;
 
 use crate::files::{Access, Disk, File, Mapping};

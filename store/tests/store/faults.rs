@@ -388,8 +388,8 @@ fn a_full_disk_refuses_appends_makes_room_and_recovers() {
     store.persist_once().expect("persists");
     let used = |percent: u64| {
         disk.set_space(Space {
-            total_bytes: 100,
-            free_bytes: 100 - percent,
+            total_bytes: 100 << 20,
+            free_bytes: (100 - percent) << 20,
         })
     };
     used(91);

@@ -3,6 +3,9 @@
 mod apache;
 mod append_and_read;
 mod faults;
+mod full;
+mod inspect;
 mod model;
+mod salvage;
 mod support;
 mod threads;

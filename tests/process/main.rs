@@ -1,7 +1,11 @@
-//! The binary as a user meets it: what it prints, what it leaves behind, how it ends.
+//! The binary as a user meets it: what it prints, what it leaves behind, how it ends. `damage.rs` is
+//! about a store that lost something, `full_disk.rs` about a disk without room.
 //!
 //! Every server takes free ports and a folder of its own. Waiting is done on what the process prints
 //! or on its end, never on time.
+
+mod damage;
+mod full_disk;
 
 use std::{
     collections::BTreeMap,
@@ -335,28 +339,5 @@ fn a_store_is_looked_into_without_changing_it() {
         complaint(&missing).contains("has no queue none/0"),
         "{}",
         complaint(&missing)
-    );
-}
-
-#[test]
-fn damage_in_a_store_is_told_with_its_place() {
-    let folder = tempdir().unwrap();
-    let server = Server::start(&folder, &[]);
-    for n in 0..20 {
-        server.send(&format!("message {n}"));
-    }
-    assert_eq!(server.stop().0, Some(0));
-    let log = folder
-        .path()
-        .join("gantry-data/store/commitlog/00000000000000000000");
-    let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
-    file.write_all_at(b"\xff\xff\xff\xff", 8).unwrap();
-
-    let checked = output(folder.path(), &["store", "check", "gantry-data"]);
-    assert_eq!(checked.status.code(), Some(74));
-    let report = String::from_utf8(checked.stdout).unwrap();
-    assert!(
-        report.contains("DAMAGED") && report.contains("00000000000000000000"),
-        "{report}"
     );
 }
