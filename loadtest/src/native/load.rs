@@ -20,21 +20,21 @@ use crate::verify::Log;
 
 /// What is sent where.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) run: u64,
-    pub(crate) brokers: Vec<Broker>,
-    pub(crate) topic: Text,
-    pub(crate) queues: u32,
-    pub(crate) shape: Shape,
+pub struct Plan {
+    pub run: u64,
+    pub brokers: Vec<Broker>,
+    pub topic: Text,
+    pub queues: u32,
+    pub shape: Shape,
     /// The first producer's number; every connection takes one.
-    pub(crate) first_producer: u32,
-    pub(crate) log: Option<Arc<Log>>,
+    pub first_producer: u32,
+    pub log: Option<Arc<Log>>,
     /// Bodies say when they were due.
-    pub(crate) stamped: bool,
+    pub stamped: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(found: &Found, shape: &Shape) -> Self {
+    pub fn new(found: &Found, shape: &Shape) -> Self {
         Self {
             run: runtime::clock::now_ms().cast_unsigned() << 16
                 | u64::from(std::process::id() & 0xffff),
@@ -76,20 +76,20 @@ pub(super) struct Shared {
 
 /// What came of a load.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Acknowledged within the time that counts.
-    pub(crate) ok: u64,
-    pub(crate) refused: u64,
-    pub(crate) unanswered: u64,
-    pub(crate) first_failure: Option<String>,
+    pub ok: u64,
+    pub refused: u64,
+    pub unanswered: u64,
+    pub first_failure: Option<String>,
     /// In microseconds.
-    pub(crate) latency: Histogram<u64>,
+    pub latency: Histogram<u64>,
     /// Of this process, for each message.
-    pub(crate) cpu_us: f64,
+    pub cpu_us: f64,
 }
 
 /// Puts the load on from `begin`; ends when its time is over and all is answered, or will not be.
-pub(crate) async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
+pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
     let tasks = Tasks::root();
     let from = begin + plan.shape.warm;
     let until = from + plan.shape.secs;
@@ -173,11 +173,11 @@ async fn progress(shared: Arc<Shared>) {
 }
 
 impl Tally {
-    pub(crate) fn rate(&self, plan: &Plan) -> f64 {
+    pub fn rate(&self, plan: &Plan) -> f64 {
         report::ratio(self.ok, plan.shape.secs.as_secs_f64())
     }
 
-    pub(crate) fn line(&self, plan: &Plan) -> String {
+    pub fn line(&self, plan: &Plan) -> String {
         let shape = &plan.shape;
         let mut line = format!(
             "{} x {} x {} B: {:.0}/s  ok {} refused {} unanswered {}  {}  generator {:.1} us CPU each",
@@ -198,7 +198,7 @@ impl Tally {
         line
     }
 
-    pub(crate) fn to_json(&self, plan: &Plan) -> Value {
+    pub fn to_json(&self, plan: &Plan) -> Value {
         let shape = &plan.shape;
         let rate = self.rate(plan);
         json!({
