@@ -161,7 +161,7 @@ pub(crate) struct House {
 
 impl House {
     /// Waits until it is ready, or ended by itself.
-    async fn ready(&mut self) -> Result<Result<(), ExitStatus>, Stop> {
+    pub(crate) async fn ready(&mut self) -> Result<Result<(), ExitStatus>, Stop> {
         let path = self.data.join("ports.json");
         while self.begun.elapsed() < START_TIMEOUT {
             if let Ok(text) = std::fs::read(&path) {

@@ -13,7 +13,9 @@ mod dice;
 mod house;
 mod load;
 mod network;
+mod promised;
 mod results;
+mod shim;
 mod storage;
 mod table;
 

@@ -1,5 +1,6 @@
 //! A load: its plan, its lanes side by side, and what came of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -82,7 +83,12 @@ pub struct Tally {
     pub refused: u64,
     pub unanswered: u64,
     pub first_failure: Option<String>,
-    /// In microseconds.
+    pub last_ack: Option<Instant>,
+    /// The longest wait for any answer, also a refusal.
+    pub slowest: Duration,
+    /// How often each code came that is not 0.
+    pub refusals: BTreeMap<i64, u64>,
+    /// Of acknowledgements, in microseconds.
     pub latency: Histogram<u64>,
     /// Of this process, for each message.
     pub cpu_us: f64,
@@ -122,6 +128,9 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
         refused: 0,
         unanswered: 0,
         first_failure: None,
+        last_ack: None,
+        slowest: Duration::ZERO,
+        refusals: BTreeMap::new(),
         latency: report::histogram(),
         cpu_us: 0.0,
     };
@@ -129,6 +138,11 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
         let lane = lane.map_err(|why| Failure::Impossible(why.to_string()))??;
         tally.latency.add(&lane.latency).expect("the same bounds");
         tally.first_failure = tally.first_failure.or(lane.first_failure);
+        tally.last_ack = tally.last_ack.max(lane.last_ack);
+        tally.slowest = tally.slowest.max(lane.slowest);
+        for (code, count) in lane.refusals {
+            *tally.refusals.entry(code).or_default() += count;
+        }
     }
     if let Some(schedule) = schedule {
         schedule.end();
@@ -214,6 +228,7 @@ impl Tally {
             "refused": self.refused,
             "unanswered": self.unanswered,
             "first_failure": self.first_failure,
+            "refusals": self.refusals,
             "latency_us": report::latency_json(&self.latency),
             "generator_cpu_us": self.cpu_us,
         })

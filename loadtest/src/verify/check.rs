@@ -25,8 +25,19 @@ pub struct Verdict {
     pub reordered: u64,
     pub phantom: u64,
     pub gaps: u64,
+    /// Which were lost.
+    #[serde(skip)]
+    pub missing: Vec<Missing>,
     /// The first few findings, for people.
     pub findings: Vec<String>,
+}
+
+/// An acknowledged message that was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub producer: u32,
+    pub sequence: u64,
+    pub place: Place,
 }
 
 const FINDINGS_MAX: usize = 10;
@@ -180,6 +191,11 @@ impl Checker {
             for (sequence, sent) in producer.sent.iter().enumerate() {
                 if let Some(place) = sent.acked.filter(|_| sent.reads == 0) {
                     self.verdict.lost += 1;
+                    self.verdict.missing.push(Missing {
+                        producer: *id,
+                        sequence: sequence as u64,
+                        place,
+                    });
                     self.verdict
                         .find(|| format!("lost: producer {id} sequence {sequence} at {place:?}"));
                 }
@@ -253,6 +269,8 @@ mod tests {
             verdict.holds() && verdict.duplicated == 0
         );
         verdict.findings.clear();
+        assert_eq!(verdict.missing.len() as u64, verdict.lost);
+        verdict.missing.clear();
         verdict
     }
 

@@ -12,7 +12,7 @@ use crate::command::Verify;
 use crate::failure::Failure;
 use crate::report;
 
-pub use check::{Checker, Verdict};
+pub use check::{Checker, Missing, Verdict};
 pub use log::{Entry, Log, Place, Run, Start, read as read_log};
 
 /// `loadtest verify`
