@@ -13,6 +13,7 @@ mod dice;
 mod house;
 mod load;
 mod network;
+mod probe;
 mod promised;
 mod results;
 mod shim;
