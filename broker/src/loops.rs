@@ -174,6 +174,10 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
         if let Err(error) = broker.store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
         }
+        broker.store.check_segments()?;
+        if let Err(error) = broker.store.trim_cache() {
+            tracing::warn!(%error, "cannot give back memory of the log");
+        }
         let now = Instant::now();
         if persist.is_due(now) {
             match broker.store.persist_once() {

@@ -97,6 +97,8 @@ pub struct Files {
     pub index_slots: u32,
     pub index_entries: u32,
     pub record_crc: bool,
+    /// Of the machine's memory.
+    pub log_cache_percent: u8,
 }
 
 /// When what was written becomes durable.
@@ -286,6 +288,7 @@ impl Default for Files {
             index_slots: 5_000_000,
             index_entries: 20_000_000,
             record_crc: true,
+            log_cache_percent: 12,
         }
     }
 }

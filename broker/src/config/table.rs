@@ -212,6 +212,14 @@ const FILES: &[K] = &[
         |c| &mut c.files.record_crc,
         "Whether each record carries a checksum of the whole record.",
     ),
+    K::new(
+        "logCachePercent",
+        |c| &mut c.files.log_cache_percent,
+        "How much of the machine's memory the newest part of the log is left in the page cache, in \
+         percent. What is older is read from the disk when somebody reads it. 100: as the system \
+         likes.",
+    )
+    .range(1, 100),
 ];
 
 const FLUSH: &[K] = &[

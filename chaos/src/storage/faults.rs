@@ -205,6 +205,7 @@ impl Attempt<'_> {
         let broken = self.shim.within(self.plan.clone());
         if self.case.when == When::Start {
             self.shim.set(&self.fault)?;
+            broken.forget_ports();
             let mut house = broken.spawn()?;
             let ready = house.ready().await?;
             Self::no_panic(&house)?;

@@ -25,9 +25,8 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
         let flush = if cycle % 2 == 1 { "sync" } else { "async" };
         let plan = Plan::new(course, flush)
             .data(&image.at.join("data"))
-            .set("mappedFileSizeCommitLog=16777216")
-            // Retention would free the space, with messages that we ask for later.
-            .set("diskSpaceCleanForciblyRatio=1.00");
+            // A single one: a full disk takes the oldest away, with messages that we ask for later.
+            .set("mappedFileSizeCommitLog=134217728");
         let mut house = plan.start().await?;
         let probe = Probe::ready(&house).await?;
         let mut load = Load::new(Duration::from_secs(16));
@@ -108,6 +107,7 @@ fn judge_sends(
 }
 
 async fn start_again(plan: &Plan, image: &Image) -> Result<House, Stop> {
+    plan.forget_ports();
     let mut house = plan.spawn()?;
     if let Err(status) = house.ready().await? {
         must(status.code() == Some(DISK_FULL), || {

@@ -1,8 +1,11 @@
 //! What happens to the process and to its disk.
 
+mod clock;
 mod faults;
 mod flush;
 mod full;
+mod harm;
+mod held;
 mod image;
 mod kill;
 mod power;
@@ -91,6 +94,38 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         long: 5,
         needs_root: true,
         run: |course| Box::pin(slow::bandwidth(course)),
+    },
+    Scenario {
+        id: "S12",
+        says: "the wall clock jumps (1 h, 2038, back): nothing lost, order kept, retention waits",
+        short: 2,
+        long: 20,
+        needs_root: false,
+        run: |course| Box::pin(clock::run(course)),
+    },
+    Scenario {
+        id: "S13",
+        says: "a file is shortened, removed or unreadable under the broker: exit code 70, file and offset",
+        short: 5,
+        long: 25,
+        needs_root: false,
+        run: |course| Box::pin(harm::run(course)),
+    },
+    Scenario {
+        id: "S14-twice",
+        says: "a second broker on the same store is refused; the first one does not notice",
+        short: 1,
+        long: 10,
+        needs_root: false,
+        run: |course| Box::pin(held::twice(course)),
+    },
+    Scenario {
+        id: "S14-access",
+        says: "a read-only disk and a folder of somebody else are refused with a sentence",
+        short: 1,
+        long: 5,
+        needs_root: true,
+        run: |course| Box::pin(held::forbidden(course)),
     },
     Scenario {
         id: "N13",

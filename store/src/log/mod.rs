@@ -20,6 +20,10 @@ use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
+/// Memory is given back in multiples of this.
+const FORGET_STEP_BYTES: u64 = 4 << 20;
+/// What is reserved at once.
+const RESERVE_STEP_BYTES: u64 = 16 << 20;
 /// Room that is kept ahead of the writer at least. It grows with what is written, so that ten
 /// messages take little.
 const AHEAD_BYTES_MIN: u64 = 16 << 20;
@@ -52,6 +56,9 @@ pub(crate) struct CommitLog {
     /// Guards making room; the value is `ready_to`.
     filling: Mutex<()>,
     ready_to: AtomicU64,
+    zero_fill: bool,
+    /// Memory that keeps what is below was given back.
+    forgotten_to: Mutex<u64>,
     /// Records from here on carry a CRC of their own.
     sealed_from: u64,
 }
@@ -72,6 +79,8 @@ impl CommitLog {
             segments: RwLock::new(segments),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
+            zero_fill: config.zero_fill,
+            forgotten_to: Mutex::new(end),
             sealed_from,
         }
     }
@@ -153,13 +162,14 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < self.ahead_of(end)
     }
 
-    /// One step of making room ahead of the writer; the segment that it filled a part of.
+    /// One step of making room ahead of the writer; the segment that it put zeros into.
     pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
         if !self.needs_preparing(end) {
             return Ok(None);
         }
         let _filling = self.filling.lock();
-        self.fill_step()
+        let filled = self.fill_step()?;
+        Ok(filled.filter(|_| self.zero_fill))
     }
 
     fn ahead_of(&self, end: u64) -> u64 {
@@ -179,14 +189,37 @@ impl CommitLog {
             return Ok(None);
         };
         let at = ready_to - segment.base;
-        let step_end = (at / FILL_STEP_BYTES + 1) * FILL_STEP_BYTES;
-        let bytes = step_end.min(self.segment_bytes) - at;
-        let zeros = usize::try_from(bytes)
-            .ok()
-            .and_then(|bytes| ZEROS.get(..bytes));
-        segment.file.write_all_at(zeros.unwrap_or(&ZEROS), at)?;
+        let step = if self.zero_fill {
+            FILL_STEP_BYTES
+        } else {
+            RESERVE_STEP_BYTES
+        };
+        let bytes = ((at / step + 1) * step).min(self.segment_bytes) - at;
+        if self.zero_fill {
+            let zeros = usize::try_from(bytes)
+                .ok()
+                .and_then(|bytes| ZEROS.get(..bytes));
+            segment.file.write_all_at(zeros.unwrap_or(&ZEROS), at)?;
+        } else {
+            segment.file.reserve(at..at + bytes)?;
+        }
         self.ready_to.store(ready_to + bytes, Ordering::Release);
         Ok(Some(segment))
+    }
+
+    /// Gives back the memory that keeps what is below `to`, as far as it was not given back before.
+    pub(crate) fn forget(&self, to: u64) -> io::Result<()> {
+        let mut forgotten_to = self.forgotten_to.lock();
+        // Whole pages, as the system counts them.
+        let part = *forgotten_to..to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
+        if part.is_empty() {
+            return Ok(());
+        }
+        *forgotten_to = part.end;
+        for segment in self.segments() {
+            segment.forget(part.clone())?;
+        }
+        Ok(())
     }
 
     /// Takes the oldest segment away; the last one stays.
