@@ -75,8 +75,9 @@ async fn under_load(
 ) -> Result<std::path::PathBuf, Stop> {
     let probe = Probe::ready(house).await?;
     let mut load = Load::new(LOAD);
-    // More than a slow disk takes, sent whatever the answers do.
-    (load.shape.conns, load.shape.depth, load.shape.rate) = (16, 1024, Some(8000.0));
+    // More than a slow disk takes, sent whatever the answers do; never more in flight on a
+    // connection than the broker takes from it.
+    (load.shape.conns, load.shape.depth, load.shape.rate) = (64, 1000, Some(8000.0));
     let load = load.ready(course, house).await?;
     let until = Instant::now() + LOAD;
     let memory_before = house.anonymous_bytes();
