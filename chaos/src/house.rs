@@ -156,8 +156,6 @@ struct Ports {
     listen: String,
     namesrv: u16,
     broker: u16,
-    http: u16,
-    admin: u16,
 }
 
 /// A server that runs, or ran.
@@ -206,14 +204,6 @@ impl House {
         self.at(|ports| ports.broker)
     }
 
-    pub(crate) fn http(&self) -> Text {
-        self.at(|ports| ports.http)
-    }
-
-    pub(crate) fn admin(&self) -> Text {
-        self.at(|ports| ports.admin)
-    }
-
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<(), Stop> {
         let killed = self.process.kill().and_then(|()| self.process.wait());
@@ -259,10 +249,6 @@ impl House {
     /// Resident memory without pages of mapped files.
     pub(crate) fn anonymous_bytes(&self) -> u64 {
         self.status("RssAnon:") * 1024
-    }
-
-    pub(crate) fn threads(&self) -> u64 {
-        self.status("Threads:")
     }
 
     pub(crate) fn open_files(&self) -> usize {

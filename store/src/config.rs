@@ -23,8 +23,8 @@ pub struct Config {
     pub record_crc: bool,
     /// How much of the newest log stays in memory for readers; see [`crate::Store::trim_cache`].
     pub cache_bytes: u64,
-    /// Whether room ahead of the writer is filled with zeros, so that a flush changes no metadata:
-    /// for those who wait for each flush. Else it is only reserved, which costs next to nothing.
+    /// Whether room ahead of the writer is filled with zeros when there is time, so that a flush
+    /// changes no metadata: for those who wait for each flush. Else it is only reserved.
     pub zero_fill: bool,
     /// Bytes that may wait for the writer; more are refused.
     pub staging_bytes_max: usize,

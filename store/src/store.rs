@@ -167,10 +167,11 @@ impl Store {
         Ok(())
     }
 
-    /// Whether [`Store::prepare_once`] has something to do. Cheap enough to ask after each write.
+    /// Whether [`Store::prepare_once`] should be called at once. Cheap enough to ask after each
+    /// write.
     #[must_use]
-    pub fn needs_preparing(&self) -> bool {
-        self.log.needs_preparing(self.appended_to().0)
+    pub fn is_short_of_room(&self) -> bool {
+        self.log.is_short(self.appended_to().0)
     }
 
     /// One step of making room in the log ahead of the writer; `true` when there is more to do.
@@ -181,8 +182,7 @@ impl Store {
     pub fn prepare_once(&self) -> Result<bool, WriteError> {
         let end = self.appended_to().0;
         if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
-            // So that a flush of the log does not find the zeros still to be written. It covers
-            // records as well, and what it loses no later flush would tell of.
+            // Covers records as well, and what it loses no later flush would tell of.
             self.flush_filled(&filled)?;
         }
         Ok(self.log.needs_preparing(end))

@@ -291,7 +291,7 @@ impl Default for Files {
             index_slots: 5_000_000,
             index_entries: 20_000_000,
             record_crc: true,
-            log_cache_percent: 12,
+            log_cache_percent: 10,
         }
     }
 }

@@ -43,7 +43,8 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             .data(&data)
             .set("mappedFileSizeCommitLog=4194304");
         shim.clear()?;
-        let mut house = shim.within(plan).start().await?;
+        let plan = shim.within(plan);
+        let mut house = plan.start().await?;
         let mut load = Load::new(Duration::from_secs(2));
         load.shape.rate = Some(6000.0);
         load.ready(course, &house).await?.put_on().await?;
@@ -52,6 +53,11 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             .and_then(|names| names.map(|name| Ok(name?.path())).collect())
             .map_err(Stop::io("commitlog"))?;
         segments.sort();
+        if let Harm::ShortenOld = harm {
+            // What this life did not write is looked at before it leaves, by whoever reads first.
+            house.kill()?;
+            house = plan.start().await?;
+        }
         if let Harm::UnreadableQueue = harm {
             unreadable(&shim, &house).await?;
             must(house.is_running(), || house.said())?;
@@ -81,7 +87,7 @@ async fn ends(
     match harm {
         Harm::ShortenActive | Harm::ShortenOld => {
             let file = File::options().write(true).open(victim);
-            file.and_then(|file| file.set_len(10_000))
+            file.and_then(|file| file.set_len(4096))
                 .map_err(Stop::io("the segment"))?;
         }
         _ => std::fs::remove_file(victim).map_err(Stop::io("the segment"))?,

@@ -87,7 +87,8 @@ pub trait File: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Takes the blocks of a part of the file from the file system; their bytes stay as they are.
-    fn reserve(&self, part: Range<u64>) -> io::Result<()>;
+    /// `false`: this file system cannot.
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool>;
     fn sync_data(&self) -> io::Result<()>;
     /// Gives back the memory that keeps a part of the file; reading it later takes a disk access.
     fn forget(&self, part: Range<u64>) -> io::Result<()>;

@@ -143,12 +143,12 @@ impl File for OsFile {
         self.0.write_all_at(bytes, at)
     }
 
-    fn reserve(&self, part: Range<u64>) -> io::Result<()> {
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
         let bytes = part.end.saturating_sub(part.start);
         match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, part.start, bytes) {
-            // A file system that cannot: its blocks are taken by the writes.
-            Err(Errno::OPNOTSUPP) => Ok(()),
-            done => Ok(done?),
+            Err(Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(true),
         }
     }
 

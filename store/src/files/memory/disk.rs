@@ -210,7 +210,7 @@ impl File for MemoryFile {
         outcome
     }
 
-    fn reserve(&self, part: Range<u64>) -> io::Result<()> {
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
         let mut state = self.disk.0.lock();
         if let Some(Fault::Error(kind) | Fault::Short(kind)) = state.count(Operation::Write) {
             return Err(kind.into());
@@ -222,7 +222,7 @@ impl File for MemoryFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         content.blocks.extend(blocks);
-        Ok(())
+        Ok(true)
     }
 
     fn sync_data(&self) -> io::Result<()> {
