@@ -251,11 +251,6 @@ impl House {
         self.status("RssAnon:") * 1024
     }
 
-    pub(crate) fn open_files(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.process.id());
-        std::fs::read_dir(folder).map_or(0, Iterator::count)
-    }
-
     fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();
