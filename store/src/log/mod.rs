@@ -4,10 +4,10 @@
 //! from the file system, so that a write there can neither fail for want of space nor wait for an
 //! allocation. Room is made in two ways: reserved, which takes no time, and filled with zeros, after
 //! which a flush changes no metadata but which writes everything twice. What is written, and when it
-//! may be read, is decided by the callers. The next segment is made as soon as `ready_to` reaches
-//! the end of the last one.
+//! may be read, is decided by the callers.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +33,10 @@ const AHEAD_BYTES_MIN: u64 = 16 << 20;
 const AHEAD_BYTES_MAX: u64 = 64 << 20;
 /// Memory is given back in multiples of this.
 const FORGET_STEP_BYTES: u64 = 4 << 20;
+/// What is brought into memory for a reader at once.
+const FETCH_STEP_BYTES: u64 = 1 << 20;
+/// How many such steps a reader has ahead of it.
+const FETCHED_STEPS: u64 = 4;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -64,12 +68,16 @@ pub(crate) struct CommitLog {
     segment_bytes: u64,
     /// Sorted, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// Guards making the next segment, which may take as long as the file system likes.
+    creating: Mutex<()>,
     /// Guards making room.
     filling: Mutex<()>,
     ready_to: AtomicU64,
     zero_fill: bool,
     /// Memory that keeps what is below was given back.
-    forgotten_to: Mutex<u64>,
+    forgotten_to: AtomicU64,
+    /// The last part that a reader had brought into memory ahead of it, in steps.
+    fetched: AtomicU64,
     /// Records from here on carry a CRC of their own.
     sealed_from: u64,
 }
@@ -88,10 +96,12 @@ impl CommitLog {
             folder: config.commit_log_dir.clone(),
             segment_bytes: config.segment_bytes,
             segments: RwLock::new(segments),
+            creating: Mutex::new(()),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
             zero_fill: config.zero_fill,
-            forgotten_to: Mutex::new(end),
+            forgotten_to: AtomicU64::new(end),
+            fetched: AtomicU64::new(u64::MAX),
             sealed_from,
         }
     }
@@ -175,21 +185,53 @@ impl CommitLog {
     /// One step of making room ahead of the writer; the segment that it put zeros into, which are
     /// still to be made durable so that a flush of the log does not find them.
     pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
-        if self.is_short(end) {
-            let _filling = self.filling.lock();
-            self.step(Room::Reserved)?;
+        if let Some(base) = self.wanted_segment(end) {
+            // Without `filling`: whoever only needs room in the last segment does not wait for it.
+            self.create_segment(base)?;
             return Ok(None);
         }
-        if !self.wants_zeros(end) {
+        if !self.needs_preparing(end) {
             return Ok(None);
         }
         let _filling = self.filling.lock();
+        if self.is_short(end) {
+            self.step(Room::Reserved)?;
+            return Ok(None);
+        }
         self.step(Room::Zeroed)
     }
 
     /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
     pub(crate) fn needs_preparing(&self, end: u64) -> bool {
-        self.is_short(end) || self.wants_zeros(end)
+        self.wanted_segment(end).is_some() || self.is_short(end) || self.wants_zeros(end)
+    }
+
+    /// The next segment is made when half of the last one is used: making a name durable can take
+    /// a second on a busy disk.
+    fn wanted_segment(&self, end: u64) -> Option<u64> {
+        let base = self.next_base();
+        (end + self.segment_bytes / 2 > base).then_some(base)
+    }
+
+    /// Where the next segment will begin.
+    fn next_base(&self) -> u64 {
+        let segments = self.segments.read();
+        let ready_to = || self.ready_to.load(Ordering::Acquire);
+        segments.last().map_or_else(
+            || ready_to() / self.segment_bytes * self.segment_bytes,
+            |last| last.base + self.segment_bytes,
+        )
+    }
+
+    /// Makes the segment that begins at `base`, unless somebody else just did.
+    fn create_segment(&self, base: u64) -> io::Result<()> {
+        let _creating = self.creating.lock();
+        if self.next_base() != base {
+            return Ok(());
+        }
+        let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
+        self.segments.write().push(Arc::new(made));
+        Ok(())
     }
 
     fn wants_zeros(&self, end: u64) -> bool {
@@ -204,9 +246,7 @@ impl CommitLog {
     fn step(&self, room: Room) -> io::Result<Option<Arc<Segment>>> {
         let ready_to = self.ready_to.load(Ordering::Acquire);
         let Some(segment) = self.segment_at(ready_to) else {
-            let base = ready_to / self.segment_bytes * self.segment_bytes;
-            let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
-            self.segments.write().push(Arc::new(made));
+            self.create_segment(self.next_base())?;
             return Ok(None);
         };
         let at = ready_to - segment.base;
@@ -229,15 +269,39 @@ impl CommitLog {
 
     /// Gives back the memory that keeps what is below `to`, as far as it was not given back before.
     pub(crate) fn forget(&self, to: u64) -> io::Result<()> {
-        let mut forgotten_to = self.forgotten_to.lock();
         // Whole pages, as the system counts them.
-        let part = *forgotten_to..to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
-        if part.is_empty() {
+        let to = to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
+        let from = self.forgotten_to.fetch_max(to, Ordering::Relaxed);
+        if from < to {
+            for segment in self.segments() {
+                segment.forget(from..to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has what follows brought into memory when a reader that was given `part` came into a new
+    /// step, unless it is in memory anyway. Otherwise the task that sends it would wait for the
+    /// disk, page by page.
+    pub(crate) fn fetch_behind(&self, part: Range<u64>) -> io::Result<()> {
+        let step = part.end / FETCH_STEP_BYTES;
+        if part.start / FETCH_STEP_BYTES == step
+            || part.end >= self.forgotten_to.load(Ordering::Relaxed)
+        {
             return Ok(());
         }
-        *forgotten_to = part.end;
-        for segment in self.segments() {
-            segment.forget(part.clone())?;
+        let before = self.fetched.swap(step, Ordering::Relaxed);
+        let first = match step.checked_sub(before) {
+            Some(0) => return Ok(()),
+            // Somebody reads on: the rest was asked for before.
+            Some(1) => step + FETCHED_STEPS - 1,
+            _ => step,
+        };
+        for step in first..step + FETCHED_STEPS {
+            if let Some(segment) = self.segment_at(step * FETCH_STEP_BYTES) {
+                let at = step * FETCH_STEP_BYTES - segment.base;
+                segment.file.fetch(at..at + FETCH_STEP_BYTES)?;
+            }
         }
         Ok(())
     }
