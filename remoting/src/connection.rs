@@ -2,7 +2,8 @@
 //! is due. Both ends of a connection are this same thing.
 //!
 //! Invariants: requests are handed to [`Serve`] in the order in which they arrived; reads pause
-//! while `in_flight` or `unsent` is at its limit, so a peer can make us hold no more than that; all
+//! while `in_flight`, `unsent` or the memory of all is at its limit, so a peer can make us hold no
+//! more than that, and what it has not said or taken for too long ends it; all
 //! answers that are due at one moment leave in one write.
 
 use std::io;
@@ -27,6 +28,7 @@ use crate::in_flight::InFlight;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
 use crate::peer::{Departure, Peer};
+use crate::room::Share;
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
@@ -68,8 +70,7 @@ pub(crate) struct Connection {
     input: BytesMut,
     unsent: Unsent,
     gated: GatedReplies,
-    /// Requests whose answer somebody else will give.
-    held: usize,
+    share: Share,
     pace: Pace,
     stopping: bool,
 }
@@ -79,9 +80,13 @@ struct Pace {
     /// When the first bytes of a first frame came.
     first_byte: Instant,
     moved: Instant,
-    wrote: Instant,
+    /// When the peer last gave a sign of life: bytes came, or it took some of what was stuck. A
+    /// write is none: the system takes bytes for a peer that is long gone.
+    heard: Instant,
     /// Since when the peer takes nothing of what is due to it.
     stuck: Option<Instant>,
+    /// Since when it is not read because all connections hold too much.
+    crowded: Option<Instant>,
     framed: bool,
     ticking: bool,
 }
@@ -102,11 +107,13 @@ impl Connection {
         let pace = Pace {
             first_byte: now,
             moved: now,
-            wrote: now,
+            heard: now,
             stuck: None,
+            crowded: None,
             framed: false,
             ticking: false,
         };
+        let share = Share::of(&limits.held, limits.held_bytes);
         Ok(Self {
             peer,
             serve,
@@ -115,7 +122,7 @@ impl Connection {
             input: BytesMut::new(),
             unsent: Unsent::default(),
             gated: GatedReplies::default(),
-            held: 0,
+            share,
             pace,
             stopping: false,
         })
@@ -160,19 +167,24 @@ impl Connection {
                 self.take(outgoing);
             }
             self.write(output)?;
+            self.share.hold(self.input.len() + self.unsent.bytes());
             // What was written made room for frames that had to wait.
             if self.has_room() && self.has_frame() {
                 continue;
             }
-            if self.stopping && self.gated.is_empty() && self.held == 0 && self.unsent.is_empty() {
+            if self.stopping
+                && self.gated.is_empty()
+                && self.peer.held() == 0
+                && self.unsent.is_empty()
+            {
                 return Ok(());
             }
             match self.next_event(input, output, stop, timer.as_mut()).await? {
                 Event::Read(0) | Event::Closed => return Ok(()),
-                Event::Read(_) => self.moved(timer.as_mut()),
+                Event::Read(_) => self.heard(timer.as_mut()),
                 Event::Readable => {
                     self.input.reserve(READ_AHEAD_BYTES);
-                    self.moved(timer.as_mut());
+                    self.heard(timer.as_mut());
                     if !self.pace.framed {
                         self.pace.first_byte = self.pace.moved;
                     }
@@ -195,7 +207,7 @@ impl Connection {
         stop: &CancellationToken,
         timer: Pin<&mut Sleep>,
     ) -> io::Result<Event> {
-        let may_read = !self.stopping && self.has_room();
+        let may_read = !self.stopping && self.has_room() && !self.share.must_wait();
         let may_take = self.has_space();
         let gate = self.gated.first_due();
         let peer = &self.peer;
@@ -226,12 +238,13 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.gated.len() + self.held < self.limits.in_flight && self.has_space()
+        self.gated.len() + self.peer.held() < self.limits.in_flight && self.has_space()
     }
 
     /// May more be put to what is unsent?
     fn has_space(&self) -> bool {
-        self.unsent.bytes() < self.limits.unsent_bytes
+        let crowded = self.share.must_wait() && !self.unsent.is_empty();
+        self.unsent.bytes() < self.limits.unsent_bytes && !crowded
     }
 
     fn write(&mut self, output: &WriteHalf<'_>) -> io::Result<()> {
@@ -240,9 +253,8 @@ impl Connection {
         }
         let taken = self.unsent.write_to(output)?;
         let now = Instant::now();
-        if taken > 0 {
-            self.pace.wrote = now;
-            self.pace.stuck = None;
+        if taken > 0 && self.pace.stuck.take().is_some() {
+            self.pace.heard = now;
         }
         if !self.unsent.is_empty() {
             self.pace.stuck.get_or_insert(now);
@@ -322,7 +334,8 @@ impl Connection {
                 // To the moment its bytes were read: near enough, and one clock reading a batch.
                 self.gated.push((opaque, how), gated, self.pace.moved);
             }
-            Answer::Held => self.held += 1,
+            // Counted since it was taken, see `Call::hold`.
+            Answer::Held => {}
         }
     }
 
@@ -333,7 +346,7 @@ impl Connection {
                 how,
                 answer,
             } => {
-                self.held -= 1;
+                self.peer.let_go();
                 self.give(opaque, how, answer);
             }
             Outgoing::Request {
@@ -343,8 +356,13 @@ impl Connection {
             } => {
                 self.unsent.request(opaque, oneway, &request);
             }
-            Outgoing::Abandoned => self.held -= 1,
+            Outgoing::Abandoned => self.peer.let_go(),
         }
+    }
+
+    fn heard(&mut self, timer: Pin<&mut Sleep>) {
+        self.moved(timer);
+        self.pace.heard = self.pace.moved;
     }
 
     fn moved(&mut self, timer: Pin<&mut Sleep>) {
@@ -358,10 +376,16 @@ impl Connection {
     /// Looks at every deadline; an idle connection is not looked at again before it is due.
     fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Broken> {
         let now = Instant::now();
-        let last = self.pace.moved.max(self.pace.wrote);
-        let stuck = self.pace.stuck;
-        if stuck.is_some_and(|since| now >= since + self.limits.write_stall) {
+        let too_long = |since: Option<Instant>| {
+            since.is_some_and(|since| now >= since + self.limits.write_stall)
+        };
+        if too_long(self.pace.stuck) {
             return Err(Broken::Limit("the peer does not take its answers"));
+        }
+        let crowded = self.share.must_wait();
+        self.pace.crowded = crowded.then(|| self.pace.crowded.unwrap_or(now));
+        if too_long(self.pace.crowded) {
+            return Err(Broken::Limit("all connections hold too much"));
         }
         if !self.pace.framed
             && !self.input.is_empty()
@@ -369,18 +393,19 @@ impl Connection {
         {
             return Err(Broken::Limit("no whole first frame in time"));
         }
-        if now >= last + self.limits.idle {
+        let idle_at = self.pace.heard + self.limits.idle;
+        if now >= idle_at {
             return Err(Broken::Limit("idle"));
         }
         self.gated.release_overdue(now, &mut self.unsent);
         let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();
-        self.pace.ticking = busy || now < last + TICK;
+        self.pace.ticking = busy || now < self.pace.moved + TICK;
         if self.pace.ticking {
             timer.reset(now + TICK);
         } else {
             self.input = BytesMut::new();
             self.unsent.shrink();
-            timer.reset(last + self.limits.idle);
+            timer.reset(idle_at);
         }
         Ok(())
     }

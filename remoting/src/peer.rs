@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proto::remoting::{Reply, Request};
@@ -43,6 +43,8 @@ enum Way {
         outbox: mpsc::Sender<Outgoing>,
         in_flight: Arc<InFlight>,
         in_flight_max: usize,
+        /// Requests of the peer whose answer somebody took upon himself.
+        held: AtomicUsize,
     },
     Local(LocalEnd),
 }
@@ -65,6 +67,7 @@ impl Peer {
                 outbox,
                 in_flight,
                 in_flight_max,
+                held: AtomicUsize::new(0),
             },
         )
     }
@@ -122,6 +125,7 @@ impl Peer {
                 outbox,
                 in_flight,
                 in_flight_max,
+                ..
             } => {
                 let Some((opaque, reply)) = in_flight.enter(*in_flight_max) else {
                     return Err(CallError::NotSent("too many requests wait for an answer"));
@@ -178,6 +182,28 @@ impl Peer {
             && outbox.try_send(outgoing).is_err()
         {
             self.close();
+        }
+    }
+
+    /// Requests of the peer that somebody else answers, later.
+    pub(crate) fn held(&self) -> usize {
+        match &self.0.way {
+            Way::Wire { held, .. } => held.load(Ordering::Relaxed),
+            Way::Local(_) => 0,
+        }
+    }
+
+    /// One more; who takes it gives an [`Outgoing::Answer`] or [`Outgoing::Abandoned`] back.
+    pub(crate) fn hold(&self) {
+        if let Way::Wire { held, .. } = &self.0.way {
+            held.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One fewer: what was given back came.
+    pub(crate) fn let_go(&self) {
+        if let Way::Wire { held, .. } = &self.0.way {
+            held.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

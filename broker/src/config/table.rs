@@ -313,7 +313,7 @@ const PULLS: &[K] = &[
     .range(1, 1 << 20),
 ];
 
-const LIMITS: [K; 9] = remoting::limit_keys::<Config>();
+const LIMITS: [K; 11] = remoting::limit_keys::<Config>();
 
 impl AsMut<remoting::Limits> for Config {
     fn as_mut(&mut self) -> &mut remoting::Limits {

@@ -45,29 +45,43 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
     });
     let mut http = http1::Builder::new();
     http.max_buf_size(HEAD_BYTES_MAX).header_read_timeout(None);
-    let mut connection = pin!(http.serve_connection(io, service));
+    let mut connection = http.serve_connection(io, service);
     let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));
     let mut stop = pin!(app.stop.cancelled());
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection broke");
                 }
                 return;
             }
             () = clock.as_mut() => match pace.due(&app) {
-                Some(due) if due <= Instant::now() => return,
+                Some(due) if due <= Instant::now() => {
+                    let parts = connection.into_parts();
+                    if !parts.read_buf.is_empty() {
+                        refuse_half_a_head(&parts.io.into_inner().stream);
+                    }
+                    return;
+                }
                 Some(due) => clock.as_mut().reset(due),
                 None => clock.as_mut().reset(Instant::now() + app.config.head_timeout),
             },
             () = stop.as_mut(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    }
+}
+
+/// hyper answers nothing before a head is whole. Who does not take this may do without.
+fn refuse_half_a_head(stream: &TcpStream) {
+    let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    if let Err(error) = stream.try_write(answer) {
+        tracing::debug!(%error, "a slow peer does not take its answer");
     }
 }
 
