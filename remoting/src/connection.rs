@@ -363,6 +363,7 @@ impl Connection {
     fn heard(&mut self, timer: Pin<&mut Sleep>) {
         self.moved(timer);
         self.pace.heard = self.pace.moved;
+        self.peer.hear();
     }
 
     fn moved(&mut self, timer: Pin<&mut Sleep>) {

@@ -43,6 +43,8 @@ enum Way {
         outbox: mpsc::Sender<Outgoing>,
         in_flight: Arc<InFlight>,
         in_flight_max: usize,
+        /// How often bytes came from the peer.
+        heard: AtomicU64,
         /// Requests of the peer whose answer somebody took upon himself.
         held: AtomicUsize,
     },
@@ -67,6 +69,7 @@ impl Peer {
                 outbox,
                 in_flight,
                 in_flight_max,
+                heard: AtomicU64::new(0),
                 held: AtomicUsize::new(0),
             },
         )
@@ -150,6 +153,14 @@ impl Peer {
         }
     }
 
+    /// A number that grows whenever bytes come from the peer; none for an in-process link.
+    pub fn heard(&self) -> Option<u64> {
+        match &self.0.way {
+            Way::Wire { heard, .. } => Some(heard.load(Ordering::Relaxed)),
+            Way::Local(_) => None,
+        }
+    }
+
     /// Tells without waiting for anything; dropped when the link is gone.
     ///
     /// # Errors
@@ -182,6 +193,13 @@ impl Peer {
             && outbox.try_send(outgoing).is_err()
         {
             self.close();
+        }
+    }
+
+    /// Bytes came from the peer.
+    pub(crate) fn hear(&self) {
+        if let Way::Wire { heard, .. } = &self.0.way {
+            heard.fetch_add(1, Ordering::Relaxed);
         }
     }
 
