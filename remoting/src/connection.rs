@@ -44,6 +44,8 @@ enum Broken {
     Io(#[from] io::Error),
     #[error("{0}")]
     Limit(&'static str),
+    #[error("silent for too long")]
+    Idle,
 }
 
 /// What the task waited for and got.
@@ -138,8 +140,9 @@ impl Connection {
         let (mut input, output) = stream.split();
         match self.serve_until_closed(&mut input, &output, &stop).await {
             Ok(()) => {}
-            Err(Broken::Io(error)) => {
-                tracing::debug!(peer = %self.peer.addr(), %error, "connection broke");
+            // No fault, and thousands may leave so at once.
+            Err(broken @ (Broken::Io(_) | Broken::Idle)) => {
+                tracing::debug!(peer = %self.peer.addr(), reason = %broken, "connection ended");
             }
             Err(broken) => {
                 tracing::warn!(peer = %self.peer.addr(), reason = %broken, "closing connection");
@@ -396,7 +399,7 @@ impl Connection {
         }
         let idle_at = self.pace.heard + self.limits.idle;
         if now >= idle_at {
-            return Err(Broken::Limit("idle"));
+            return Err(Broken::Idle);
         }
         self.gated.release_overdue(now, &mut self.unsent);
         let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();

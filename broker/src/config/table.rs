@@ -236,8 +236,8 @@ const FLUSH: &[K] = &[
     K::new(
         "waitTimeMillsInSendQueue",
         |c| &mut c.flush.wait_max,
-        "While a message waits longer than this for its acknowledgement, new ones are refused with \
-         SYSTEM_BUSY, in ms.",
+        "While a message waits longer than this for its acknowledgement, and a MiB of others with \
+         it, new ones are refused with SYSTEM_BUSY, in ms.",
     )
     .range(1, 600_000)
     .live(),

@@ -1,7 +1,14 @@
 //! What happens on the wire, and at its other end.
 
 mod cut;
+mod flood;
+mod half_open;
+mod member;
+mod names;
+mod overload;
 mod proxy;
+mod slow;
+mod storm;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,14 +19,64 @@ use crate::house::{House, Plan};
 use crate::table::Scenario;
 use proxy::{Fate, Proxy};
 
-pub(crate) const SCENARIOS: &[Scenario] = &[Scenario {
-    id: "N4-cut",
-    says: "connections end at any byte: nothing is lost, altered or stuck",
-    short: 500,
-    long: 10_000,
-    needs_root: false,
-    run: |course| Box::pin(cut::run(course)),
-}];
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        id: "N4-cut",
+        says: "connections end at any byte: nothing is lost, altered or stuck",
+        short: 500,
+        long: 10_000,
+        needs_root: false,
+        run: |course| Box::pin(cut::run(course)),
+    },
+    Scenario {
+        id: "N6-half-open",
+        says: "peers vanish without a word: their connections, pulls and queues are given up in time",
+        short: 1,
+        long: 2,
+        needs_root: false,
+        run: |course| Box::pin(half_open::run(course)),
+    },
+    Scenario {
+        id: "N7-slow",
+        says: "one consumer takes 1 KiB a second: little is kept for it, the others go on",
+        short: 1,
+        long: 5,
+        needs_root: false,
+        run: |course| Box::pin(slow::run(course)),
+    },
+    Scenario {
+        id: "N8-flood",
+        says: "connections flood in, or idle, or no file is left: those there are served as before",
+        short: 1,
+        long: 2,
+        needs_root: false,
+        run: |course| Box::pin(flood::run(course)),
+    },
+    Scenario {
+        id: "N10-names",
+        says: "the name server is gone and comes back empty: routes work on, brokers register again",
+        short: 1,
+        long: 2,
+        needs_root: false,
+        run: |course| Box::pin(names::run(course)),
+    },
+    Scenario {
+        id: "N11-overload",
+        says: "three times what it can take: explicit refusals, goodput, memory stays bounded",
+        short: 1,
+        long: 5,
+        needs_root: false,
+        run: |course| Box::pin(overload::run(course)),
+    },
+    Scenario {
+        id: "N12-storm",
+        says: "consumers die before they commit: nothing is lost, order is kept",
+        short: 10,
+        long: 150,
+        needs_root: false,
+        run: |course| Box::pin(storm::run(course)),
+    },
+];
 
 /// Where clients find the broker when all they send it goes through a proxy.
 const DETOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

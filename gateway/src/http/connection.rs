@@ -14,14 +14,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{App, Door};
 
 /// Request line and headers, in all.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long a peer that was too slow may take for the answer that says so.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves requests until the peer leaves, is too slow, or the gateway stops.
 pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
@@ -62,7 +64,7 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
                 Some(due) if due <= Instant::now() => {
                     let parts = connection.into_parts();
                     if !parts.read_buf.is_empty() {
-                        refuse_half_a_head(&parts.io.into_inner().stream);
+                        refuse_half_a_head(parts.io.into_inner()).await;
                     }
                     return;
                 }
@@ -78,11 +80,9 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
 }
 
 /// hyper answers nothing before a head is whole. Who does not take this may do without.
-fn refuse_half_a_head(stream: &TcpStream) {
+async fn refuse_half_a_head(mut stream: impl AsyncWrite + Unpin) {
     let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    if let Err(error) = stream.try_write(answer) {
-        tracing::debug!(%error, "a slow peer does not take its answer");
-    }
+    drop(timeout(LAST_WORD, stream.write_all(answer)).await);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,6 +31,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) latency: Histogram<u64>,
+    pub(super) taken: Histogram<u64>,
     pub(super) first_failure: Option<String>,
     /// Messages of the schedule that were sent, over all connections.
     scheduled: u64,
@@ -45,10 +46,12 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
     };
     let mut lane = Lane {
         latency: report::histogram(),
+        taken: report::histogram(),
         first_failure: None,
         scheduled: 0,
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
+    let begun = Instant::now();
     let frame = SendFrame::new(&plan.topic, size, plan.shape.ser.into());
     while Instant::now() < shared.until {
         let Ok(stream) = TcpStream::connect(&*broker.addr).await else {
@@ -68,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
             socket: Socket::new(stream).map_err(Failure::io("connection"))?,
             frame: frame.clone(),
             due: vec![0; WINDOW],
+            sent: vec![begun; WINDOW],
             next: 0,
             announced: 0,
             in_flight: 0,
@@ -117,6 +121,8 @@ struct Wire<'a> {
     frame: SendFrame,
     /// By sequence, modulo the window: when it was due, in ns since the beginning + 1; 0: answered.
     due: Vec<u64>,
+    /// Likewise: when it was sent.
+    sent: Vec<Instant>,
     next: u64,
     /// The log knows that sequences below this may be sent.
     announced: u64,
@@ -175,11 +181,15 @@ impl Wire<'_> {
                 }
             };
             let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX - 1);
-            let Some(slot) = self.due.get_mut(slot(self.next)).filter(|slot| **slot == 0) else {
+            let at = slot(self.next);
+            let Some(slot) = self.due.get_mut(at).filter(|slot| **slot == 0) else {
                 // An answer is that late: wait for it.
                 break;
             };
             *slot = due_ns + 1;
+            if let Some(sent) = self.sent.get_mut(at) {
+                *sent = now;
+            }
             if let Some(log) = &plan.log
                 && self.next >= self.announced
             {
@@ -259,6 +269,11 @@ impl Wire<'_> {
             .put(&mut self.records);
         }
         self.measure(due, now);
+        if let Some(sent) = self.sent.get(slot(answer.sequence)) {
+            let taken = now.saturating_duration_since(*sent).as_micros();
+            let taken = u64::try_from(taken).unwrap_or(u64::MAX);
+            self.lane.taken.saturating_record(taken);
+        }
         Ok(true)
     }
 

@@ -82,8 +82,10 @@ pub struct Tally {
     pub refused: u64,
     pub unanswered: u64,
     pub first_failure: Option<String>,
-    /// In microseconds.
+    /// In microseconds, from when a message was due.
     pub latency: Histogram<u64>,
+    /// Of those acknowledged, from when it was really sent.
+    pub taken: Histogram<u64>,
     /// Of this process, for each message.
     pub cpu_us: f64,
 }
@@ -123,11 +125,13 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
         unanswered: 0,
         first_failure: None,
         latency: report::histogram(),
+        taken: report::histogram(),
         cpu_us: 0.0,
     };
     while let Some(lane) = lanes.join_next().await {
         let lane = lane.map_err(|why| Failure::Impossible(why.to_string()))??;
         tally.latency.add(&lane.latency).expect("the same bounds");
+        tally.taken.add(&lane.taken).expect("the same bounds");
         tally.first_failure = tally.first_failure.or(lane.first_failure);
     }
     if let Some(schedule) = schedule {
