@@ -27,6 +27,7 @@ use crate::gated_replies::GatedReplies;
 use crate::in_flight::InFlight;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
+use crate::pace::Pace;
 use crate::peer::{Departure, Peer};
 use crate::room::Share;
 
@@ -77,22 +78,6 @@ pub(crate) struct Connection {
     stopping: bool,
 }
 
-/// When things last happened; see [`Connection::tick`].
-struct Pace {
-    /// When the first bytes of a first frame came.
-    first_byte: Instant,
-    moved: Instant,
-    /// When the peer last gave a sign of life: bytes came, or it took some of what was stuck. A
-    /// write is none: the system takes bytes for a peer that is long gone.
-    heard: Instant,
-    /// Since when the peer takes nothing of what is due to it.
-    stuck: Option<Instant>,
-    /// Since when it is not read because all connections hold too much.
-    crowded: Option<Instant>,
-    framed: bool,
-    ticking: bool,
-}
-
 impl Connection {
     /// Takes over `stream`. The peer is usable once [`Connection::run`] runs.
     pub(crate) fn new(
@@ -105,16 +90,7 @@ impl Connection {
         let (sender, outbox) = mpsc::channel(limits.in_flight * 2);
         let in_flight = Arc::new(InFlight::default());
         let peer = Peer::wire(stream.peer_addr()?, sender, in_flight, limits.in_flight);
-        let now = Instant::now();
-        let pace = Pace {
-            first_byte: now,
-            moved: now,
-            heard: now,
-            stuck: None,
-            crowded: None,
-            framed: false,
-            ticking: false,
-        };
+        let pace = Pace::new(Instant::now());
         let share = Share::of(&limits.held, limits.held_bytes);
         Ok(Self {
             peer,

@@ -15,6 +15,7 @@ mod limits;
 mod listen;
 mod local;
 mod outgoing;
+mod pace;
 mod peer;
 mod room;
 

@@ -35,6 +35,8 @@ pub(super) struct Lane {
     pub(super) first_failure: Option<String>,
     /// Messages of the schedule that were sent, over all connections.
     scheduled: u64,
+    /// By sequence of the connection, modulo the window: when it was really sent.
+    sent: Vec<Instant>,
 }
 
 /// Sends until the load's time is over.
@@ -49,9 +51,9 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
         taken: report::histogram(),
         first_failure: None,
         scheduled: 0,
+        sent: vec![Instant::now(); WINDOW],
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
-    let begun = Instant::now();
     let frame = SendFrame::new(&plan.topic, size, plan.shape.ser.into());
     while Instant::now() < shared.until {
         let Ok(stream) = TcpStream::connect(&*broker.addr).await else {
@@ -71,7 +73,6 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
             socket: Socket::new(stream).map_err(Failure::io("connection"))?,
             frame: frame.clone(),
             due: vec![0; WINDOW],
-            sent: vec![begun; WINDOW],
             next: 0,
             announced: 0,
             in_flight: 0,
@@ -121,8 +122,6 @@ struct Wire<'a> {
     frame: SendFrame,
     /// By sequence, modulo the window: when it was due, in ns since the beginning + 1; 0: answered.
     due: Vec<u64>,
-    /// Likewise: when it was sent.
-    sent: Vec<Instant>,
     next: u64,
     /// The log knows that sequences below this may be sent.
     announced: u64,
@@ -187,7 +186,7 @@ impl Wire<'_> {
                 break;
             };
             *slot = due_ns + 1;
-            if let Some(sent) = self.sent.get_mut(at) {
+            if let Some(sent) = self.lane.sent.get_mut(at) {
                 *sent = now;
             }
             if let Some(log) = &plan.log
@@ -269,7 +268,7 @@ impl Wire<'_> {
             .put(&mut self.records);
         }
         self.measure(due, now);
-        if let Some(sent) = self.sent.get(slot(answer.sequence)) {
+        if let Some(sent) = self.lane.sent.get(slot(answer.sequence)) {
             let taken = now.saturating_duration_since(*sent).as_micros();
             let taken = u64::try_from(taken).unwrap_or(u64::MAX);
             self.lane.taken.saturating_record(taken);
