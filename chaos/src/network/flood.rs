@@ -204,11 +204,9 @@ async fn idle(course: &mut Course, house: &House, size: &Size) -> Result<(), Sto
         let stream = stream.map_err(|_| Stop::failed("a connection was not let in"))?;
         idle.push(stream.map_err(Stop::io("connect"))?);
     }
-    until(Duration::from_secs(10), || {
-        house.sockets() >= sockets + size.idle
-    })
-    .await
-    .map_err(|()| Stop::Failed(format!("only {} are open", house.sockets())))?;
+    until(Duration::from_secs(10), || house.sockets() > size.idle)
+        .await
+        .map_err(|()| Stop::Failed(format!("only {} are open", house.sockets())))?;
     let each = house.anonymous_bytes().saturating_sub(memory) / size.idle as u64;
     let busy = sends(course, house, Duration::from_secs(2)).await?;
     course.say(format!(
