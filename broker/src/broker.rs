@@ -31,12 +31,14 @@ use crate::register::Registrar;
 use crate::topics::Topics;
 
 /// How far the log is, for those who wait for it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Gates {
     /// Handed to the operating system: survives the end of the process.
     pub(crate) written: Watermark,
     /// As sure as the flush mode promises, and readable.
     pub(crate) acknowledged: Watermark,
+    /// How long those wait who wait for that.
+    pub(crate) pressure: Pressure,
 }
 
 /// Pulls that wait, and what wakes them.
@@ -129,6 +131,7 @@ impl Broker {
             gates: Gates {
                 written: Watermark::starting_at(log_end),
                 acknowledged: Watermark::starting_at(log_end),
+                pressure: Pressure::new(std::time::Instant::now()),
             },
             pressure: Pressure::new(std::time::Instant::now()),
             figures: Figures::default(),

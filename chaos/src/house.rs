@@ -251,6 +251,16 @@ impl House {
         self.status("RssAnon:") * 1024
     }
 
+    /// Of the open files, those that are connections or wait for some.
+    pub(crate) fn sockets(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.process.id());
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let leads_to = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        leads_to
+            .filter(|to| to.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+
     fn status(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(path).unwrap_or_default();

@@ -91,8 +91,11 @@ fn check(
 /// of the log, where we have none.
 fn refuse_under_pressure(broker: &Broker) -> Result<(), Refusal> {
     let allowed = broker.config().flush.wait_max;
-    let reached = broker.gates.acknowledged.reached();
-    match broker.pressure.too_high(reached, allowed) {
+    let gates = &broker.gates;
+    match gates
+        .pressure
+        .too_high(gates.acknowledged.reached(), allowed)
+    {
         None => Ok(()),
         Some(waited) => {
             let text = format!(
@@ -233,8 +236,10 @@ fn slice_of(text: Option<&Text>, part: &str) -> Text {
 }
 
 pub(super) fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
-    let reached = broker.gates.acknowledged.reached();
-    broker.pressure.took(last.end.0, reached);
+    let gates = &broker.gates;
+    gates
+        .pressure
+        .took(last.end.0, gates.acknowledged.reached());
     let gate = if waits {
         &broker.gates.acknowledged
     } else {
