@@ -86,6 +86,10 @@ fn the_page_of_limits_is_up_to_date() {
             "connections of an address, loopback excepted",
             http.connections_per_address_max.to_string(),
         ),
+        (
+            "new connections of a listener in a second; more wait in the system's queue",
+            http.accepts_per_second_max.to_string(),
+        ),
     ] {
         page += &format!("| {what} | {limit} |\n");
     }

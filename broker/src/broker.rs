@@ -25,17 +25,20 @@ use crate::groups::Groups;
 use crate::locks::Locks;
 use crate::long_poll::{LongPolls, ParkedPull};
 use crate::offsets::Offsets;
+use crate::pressure::Pressure;
 use crate::refusal::Refusal;
 use crate::register::Registrar;
 use crate::topics::Topics;
 
 /// How far the log is, for those who wait for it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Gates {
     /// Handed to the operating system: survives the end of the process.
     pub(crate) written: Watermark,
     /// As sure as the flush mode promises, and readable.
     pub(crate) acknowledged: Watermark,
+    /// How long those wait who wait for that.
+    pub(crate) pressure: Pressure,
 }
 
 /// Pulls that wait, and what wakes them.
@@ -127,6 +130,7 @@ impl Broker {
             gates: Gates {
                 written: Watermark::starting_at(log_end),
                 acknowledged: Watermark::starting_at(log_end),
+                pressure: Pressure::new(std::time::Instant::now()),
             },
             figures: Figures::default(),
             registrar,
@@ -310,11 +314,14 @@ impl Broker {
             .store
             .queue_bounds(&topic, store_queue)
             .map_or(0, |bounds| bounds.max.0);
-        if i64::try_from(end).is_ok_and(|end| end > from) {
+        // A topic is removed first and its pulls are taken out after: either that finds this one, or
+        // this finds the topic gone.
+        let gone = self.state.topics.find(&topic).is_none();
+        if gone || i64::try_from(end).is_ok_and(|end| end > from) {
             // Not under the lock: the answer may park it once more.
             let pull = self.polls.parked.lock().take(id);
             if let Some(pull) = pull {
-                crate::handle::answer_again(self, pull, false);
+                crate::handle::answer_again(self, pull, gone);
             }
         }
     }

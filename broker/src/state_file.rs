@@ -37,6 +37,7 @@ pub(crate) struct StateFile {
 #[derive(Debug)]
 struct Journal {
     file: File,
+    /// Those of whole lines.
     bytes: u64,
     /// A write failed, and may have left something behind the lines.
     is_torn: bool,

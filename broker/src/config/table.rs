@@ -241,6 +241,14 @@ const FLUSH: &[K] = &[
     )
     .range(1, 600_000)
     .live(),
+    K::new(
+        "waitTimeMillsInSendQueue",
+        |c| &mut c.flush.wait_max,
+        "While a message waits longer than this for its acknowledgement, and a MiB of others with \
+         it, new ones are refused with SYSTEM_BUSY, in ms.",
+    )
+    .range(1, 600_000)
+    .live(),
 ];
 
 const RETENTION: &[K] = &[
@@ -321,7 +329,7 @@ const PULLS: &[K] = &[
     .range(1, 1 << 20),
 ];
 
-const LIMITS: [K; 9] = remoting::limit_keys::<Config>();
+const LIMITS: [K; 11] = remoting::limit_keys::<Config>();
 
 impl AsMut<remoting::Limits> for Config {
     fn as_mut(&mut self) -> &mut remoting::Limits {

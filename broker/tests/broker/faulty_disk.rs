@@ -135,6 +135,18 @@ impl File for LogFile {
         self.file.write_all_at(bytes, at)
     }
 
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
+        self.file.reserve(part)
+    }
+
+    fn fetch(&self, part: Range<u64>) -> io::Result<()> {
+        self.file.fetch(part)
+    }
+
+    fn forget(&self, part: Range<u64>) -> io::Result<()> {
+        self.file.forget(part)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.disk.pass(|switches| switches.flushes)?;
         self.file.sync_data()

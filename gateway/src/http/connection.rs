@@ -14,14 +14,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{App, Door};
 
 /// Request line and headers, in all.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long a peer that was too slow may take for the answer that says so.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves requests until the peer leaves, is too slow, or the gateway stops.
 pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
@@ -45,30 +47,42 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
     });
     let mut http = http1::Builder::new();
     http.max_buf_size(HEAD_BYTES_MAX).header_read_timeout(None);
-    let mut connection = pin!(http.serve_connection(io, service));
+    let mut connection = http.serve_connection(io, service);
     let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));
     let mut stop = pin!(app.stop.cancelled());
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection broke");
                 }
                 return;
             }
             () = clock.as_mut() => match pace.due(&app) {
-                Some(due) if due <= Instant::now() => return,
+                Some(due) if due <= Instant::now() => {
+                    let parts = connection.into_parts();
+                    if !parts.read_buf.is_empty() {
+                        refuse_half_a_head(parts.io.into_inner()).await;
+                    }
+                    return;
+                }
                 Some(due) => clock.as_mut().reset(due),
                 None => clock.as_mut().reset(Instant::now() + app.config.head_timeout),
             },
             () = stop.as_mut(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
+}
+
+/// hyper answers nothing before a head is whole. Who does not take this may do without.
+async fn refuse_half_a_head(mut stream: impl AsyncWrite + Unpin) {
+    let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    drop(timeout(LAST_WORD, stream.write_all(answer)).await);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Invariants: an acknowledgement is in the log before it is counted; a send is never repeated; what
 //! has no answer when its connection ends is "unanswered", which says nothing about it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,9 +32,17 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) latency: Histogram<u64>,
+    pub(super) taken: Histogram<u64>,
     pub(super) first_failure: Option<String>,
+    pub(super) last_ack: Option<Instant>,
+    /// The longest wait for any answer, also a refusal.
+    pub(super) slowest: Duration,
+    /// How often each code came that is not 0.
+    pub(super) refusals: BTreeMap<i64, u64>,
     /// Messages of the schedule that were sent, over all connections.
     scheduled: u64,
+    /// By sequence of the connection, modulo the window: when it was really sent.
+    sent: Vec<Instant>,
 }
 
 /// Sends until the load's time is over.
@@ -45,8 +54,13 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
     };
     let mut lane = Lane {
         latency: report::histogram(),
+        taken: report::histogram(),
         first_failure: None,
+        last_ack: None,
+        slowest: Duration::ZERO,
+        refusals: BTreeMap::new(),
         scheduled: 0,
+        sent: vec![Instant::now(); WINDOW],
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
     let frame = SendFrame::new(&plan.topic, size, plan.shape.ser.into());
@@ -175,11 +189,15 @@ impl Wire<'_> {
                 }
             };
             let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX - 1);
-            let Some(slot) = self.due.get_mut(slot(self.next)).filter(|slot| **slot == 0) else {
+            let at = slot(self.next);
+            let Some(slot) = self.due.get_mut(at).filter(|slot| **slot == 0) else {
                 // An answer is that late: wait for it.
                 break;
             };
             *slot = due_ns + 1;
+            if let Some(sent) = self.lane.sent.get_mut(at) {
+                *sent = now;
+            }
             if let Some(log) = &plan.log
                 && self.next >= self.announced
             {
@@ -215,6 +233,7 @@ impl Wire<'_> {
         if acked == 0 {
             return Ok(());
         }
+        self.lane.last_ack = Some(now);
         if let Some(log) = &self.shared.plan.log {
             log.append(&self.records)?;
             self.records.clear();
@@ -237,7 +256,11 @@ impl Wire<'_> {
             return Err(io::Error::other("an answer to nothing that was asked").into());
         }
         self.in_flight -= 1;
+        let sent = self.lane.sent.get(slot(answer.sequence));
+        let waited = sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(*sent));
+        self.lane.slowest = self.lane.slowest.max(waited);
         if answer.code != 0 {
+            *self.lane.refusals.entry(answer.code).or_default() += 1;
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             let refusal = || format!("code {}: {}", answer.code, answer.text());
             self.lane.first_failure.get_or_insert_with(refusal);
@@ -259,11 +282,20 @@ impl Wire<'_> {
             .put(&mut self.records);
         }
         self.measure(due, now);
+        if let Some(sent) = self.lane.sent.get(slot(answer.sequence)) {
+            let taken = now.saturating_duration_since(*sent).as_micros();
+            let taken = u64::try_from(taken).unwrap_or(u64::MAX);
+            self.lane.taken.saturating_record(taken);
+        }
         Ok(true)
     }
 
+    fn moment(&self, due: u64) -> Instant {
+        self.shared.begin + Duration::from_nanos(due - 1)
+    }
+
     fn measure(&mut self, due: u64, now: Instant) {
-        let due = self.shared.begin + Duration::from_nanos(due - 1);
+        let due = self.moment(due);
         if due >= self.shared.from && due < self.shared.until {
             let latency = now.saturating_duration_since(due).as_micros();
             let latency = u64::try_from(latency).unwrap_or(u64::MAX);

@@ -118,6 +118,30 @@ async fn ambiguous_requests_are_refused_and_the_connection_closed() {
     assert!(house.broker.sends.lock().is_empty());
 }
 
+/// RFC 9112, 6.3, leaves it open; nobody stands behind us who could see two lengths.
+#[tokio::test]
+async fn the_same_length_said_twice_is_one_length() {
+    let house = house(|_| {}).await;
+    let request = LAST.replace(
+        "Content-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 5",
+    );
+    let answers = exchange(
+        house.gateway.http_addr,
+        [POST, &request].concat().as_bytes(),
+    )
+    .await;
+    assert_eq!(statuses(&answers), ["201", "201"]);
+    let bodies: Vec<_> = house
+        .broker
+        .sends
+        .lock()
+        .iter()
+        .map(|send| send.body.clone())
+        .collect();
+    assert_eq!(bodies, ["hello", "hello"]);
+}
+
 #[tokio::test]
 async fn nothing_behind_a_chunked_body_is_taken_for_a_request() {
     let house = house(|_| {}).await;
@@ -197,7 +221,10 @@ async fn whoever_is_slow_is_closed() {
     .await;
     let addr = house.gateway.http_addr;
     assert_eq!(exchange(addr, b"").await, "", "no request");
-    assert_eq!(exchange(addr, b"POST /t/o HT").await, "", "half a head");
+    let half = exchange(addr, b"POST /t/o HT").await;
+    assert_eq!(statuses(&half), ["408"], "half a head");
+    let second = exchange(addr, [POST, "GET /"].concat().as_bytes()).await;
+    assert_eq!(statuses(&second), ["201", "408"], "half a second head");
     let answers = exchange(addr, POST.as_bytes()).await;
     assert_eq!(statuses(&answers), ["201"], "idle afterwards");
     let answers = exchange(addr, POST.trim_end_matches("lo").as_bytes()).await;
