@@ -20,7 +20,7 @@ pub(crate) struct ClientProperties<'a> {
 }
 
 /// Set by brokers only; a client's is dropped.
-const OURS: [&str; 12] = [
+pub(crate) const OURS: [&str; 12] = [
     property::REAL_TOPIC,
     property::REAL_QUEUE_ID,
     property::POP_CK,

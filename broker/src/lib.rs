@@ -12,6 +12,8 @@ mod config_table;
 mod figures;
 mod groups;
 mod handle;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod locks;
 mod long_poll;
 mod loops;

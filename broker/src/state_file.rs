@@ -268,6 +268,22 @@ fn read_line<C: DeserializeOwned>(line: &[u8]) -> Option<C> {
     serde_json::from_slice(change).ok()
 }
 
+/// Takes the bytes for a table and for a journal; what is read must be read again when written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn use_bytes<T, C>(bytes: &[u8])
+where
+    T: Serialize + DeserializeOwned,
+    C: DeserializeOwned,
+{
+    if let Ok(table) = unsealed::<T>(bytes) {
+        let text = sealed(&table).expect("tables serialize");
+        let again = unsealed::<T>(&text).expect("a sealed table is one");
+        assert_eq!(sealed(&again).expect("tables serialize"), text);
+    }
+    let (_, whole) = read_journal::<C>(bytes);
+    assert!(whole == 0 || bytes.get(whole - 1) == Some(&b'\n'));
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -23,6 +23,8 @@ use runtime::Tasks;
 use tokio::net::TcpListener;
 
 pub use config::Config;
+#[cfg(any(test, fuzzing))]
+pub use http::hostile;
 
 use messaging::Messaging;
 

@@ -5,6 +5,8 @@
 
 pub mod config;
 mod handle;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod kv;
 mod registration;
 mod route_table;

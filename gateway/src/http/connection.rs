@@ -29,6 +29,14 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
         tracing::debug!(%error, "connection broke at once");
         return;
     }
+    serve_on(stream, door, app).await;
+}
+
+/// Speaks HTTP on a stream of bytes, wherever it comes from.
+pub(super) async fn serve_on<S>(stream: S, door: Door, app: Arc<App>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let pace = Arc::new(Pace::new());
     let io = TokioIo::new(Paced {
         stream,
@@ -118,12 +126,12 @@ impl Pace {
 }
 
 /// A socket that tells its pace when bytes arrive.
-struct Paced {
-    stream: TcpStream,
+struct Paced<S> {
+    stream: S,
     pace: Arc<Pace>,
 }
 
-impl AsyncRead for Paced {
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,7 +146,7 @@ impl AsyncRead for Paced {
     }
 }
 
-impl AsyncWrite for Paced {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

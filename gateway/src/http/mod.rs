@@ -8,6 +8,8 @@ mod admin;
 mod body;
 mod connection;
 mod duration;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod metadata;
 mod percent;
 mod problem;

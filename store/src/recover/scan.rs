@@ -15,7 +15,7 @@ use super::{Damage, OpenError, Recovery, at};
 use crate::append::KeyHashes;
 use crate::index::KeyEntry;
 use crate::log::verify;
-use crate::queue::QueueState;
+use crate::queue::{OFFSET_MAX, QueueState};
 use crate::segment::Segment;
 
 /// A record has at most that much besides its body.
@@ -81,10 +81,11 @@ impl Recovery {
     /// before it.
     fn dispatch(&mut self, message: &StoredMessage<'_>) -> bool {
         let log_offset = message.log_offset.0;
-        let Ok(queue) = self.queues.find_or_make(message.topic, message.queue_id) else {
+        let queue = self.queues.find_or_make(message.topic, message.queue_id);
+        let Some(queue) = queue.ok().filter(|_| message.queue_offset <= OFFSET_MAX) else {
             tracing::warn!(
                 log_offset,
-                "a topic or queue that cannot be: left out of the queues"
+                "a topic, queue or place that cannot be: left out of the queues"
             );
             return true;
         };

@@ -3,6 +3,15 @@
 mod apache;
 mod append_and_read;
 mod faults;
+mod hostile;
 mod model;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 mod support;
 mod threads;
+
+#[test]
+fn seeds_of_the_fuzz_targets_find_nothing() {
+    replay::every_seed("recovery", hostile::recovery);
+    replay::every_seed("store_files", hostile::store_files);
+}
