@@ -20,5 +20,8 @@ pub(crate) fn every_seed(target: &str, run: fn(&[u8])) {
             failed.push(path);
         }
     }
-    assert!(failed.is_empty() && count > 0, "{count} seeds, of which failed: {failed:?}");
+    assert!(
+        failed.is_empty() && count > 0,
+        "{count} seeds, of which failed: {failed:?}"
+    );
 }

@@ -17,7 +17,9 @@ use runtime::{Tasks, Watermark, clock};
 use store::Store;
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
+use tokio::time::Instant;
 
+use crate::admin_pace::AdminPace;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::figures::Figures;
@@ -87,6 +89,7 @@ pub(crate) struct Broker {
     pub(crate) figures: Figures,
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) tasks: Tasks,
+    pub(crate) admin_pace: AdminPace,
     next_queue: AtomicU32,
 }
 
@@ -131,6 +134,7 @@ impl Broker {
             figures: Figures::default(),
             registrar,
             tasks,
+            admin_pace: AdminPace::starting_at(Instant::now()),
             next_queue: AtomicU32::new(0),
         }
     }

@@ -28,7 +28,10 @@ pub fn namesrv_conf(data: &[u8]) {
         return;
     };
     if let Ok((mut config, _)) = Config::from_entries(&entries) {
-        assert!(config.to_properties_text().lines().all(|line| line.contains('=')));
+        let text = config.to_properties_text();
+        let shown = conf_file::parse(&text, "shown").expect("what is shown can be read");
+        let (again, _) = Config::from_entries(&shown).expect("and is a configuration");
+        assert_eq!(again.to_properties_text(), text);
         for entry in &entries {
             drop(config.set(&entry.key, &entry.value));
         }

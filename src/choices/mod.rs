@@ -300,7 +300,11 @@ pub(crate) fn gantry_toml(data: &[u8]) {
     // Another file, named by this one, is not this target's business.
     let file = Choices { conf: None, ..file };
     let none = Choices::default();
-    let places = [(file, "gantry.toml"), (none.clone(), "GANTRY_"), (none, "--")];
+    let places = [
+        (file, "gantry.toml"),
+        (none.clone(), "GANTRY_"),
+        (none, "--"),
+    ];
     if let Ok(chosen) = Choices::join(&places) {
         drop(broker::Config::from_entries(&chosen.broker));
     }

@@ -6,6 +6,7 @@ mod batches;
 mod clients;
 mod desk;
 mod life;
+mod limits;
 mod name_servers;
 mod offsets;
 mod pulls;

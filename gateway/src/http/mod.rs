@@ -5,16 +5,16 @@
 //! protocol-neutral core.
 
 mod admin;
-mod body;
-mod connection;
+pub(crate) mod body;
+pub(crate) mod connection;
 mod duration;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
-mod metadata;
+pub(crate) mod metadata;
 mod percent;
 mod problem;
 mod publish;
-mod router;
+pub(crate) mod router;
 mod seats;
 #[cfg(test)]
 mod tests;
@@ -33,6 +33,8 @@ use crate::config::Config;
 use crate::messaging::Messaging;
 use seats::Seats;
 
+/// Headers of one request.
+pub(crate) const HEADERS_MAX: usize = 100;
 /// How long accepting rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 

@@ -234,4 +234,3 @@ fn use_reply(reply: &Reply) {
 fn use_body<T: DeserializeOwned>(body: &[u8]) {
     drop(json::read::<T>(body));
 }
-

@@ -148,7 +148,10 @@ fn content(store: &Store) -> Content {
 
 fn takes_one_more(store: &Store) {
     let before = store.appended_to();
-    if store.append(&draft("more", 0, b"one"), super::support::NOW).is_err() {
+    if store
+        .append(&draft("more", 0, b"one"), super::support::NOW)
+        .is_err()
+    {
         // No queue has room for it: only a log that says so may refuse.
         assert_eq!(store.appended_to(), before);
         return;
