@@ -54,7 +54,7 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
         })?;
     }
     let (filled, stop) = (Arc::clone(&broker.store), log_tasks.clone());
-    log_tasks.thread("log-filler", move || fill_ahead(&filled, &filler, &stop))?;
+    log_tasks.essential_thread("log-filler", move || fill_ahead(&filled, &filler, &stop))?;
     let (keeper, stop) = (Arc::clone(broker), log_tasks.clone());
     log_tasks.essential_thread("log-keeper", move || keep_log(&keeper, &stop))
 }
@@ -128,17 +128,19 @@ impl Filler {
 
 /// Woken by the writer when the prepared room gets short; keeps zero-filled room ahead of it, so
 /// that it never waits for any.
-fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
+fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) -> Result<(), WriteError> {
     while !stop.is_cancelled() {
         match store.prepare_once() {
             Ok(true) => {}
             Ok(false) => filler.wait(STOP_CHECK_EVERY),
-            Err(error) => {
+            Err(WriteError::Write(error)) => {
                 tracing::warn!(%error, "cannot make room in the log");
                 filler.wait(PERSIST_EVERY);
             }
+            Err(fatal) => return Err(fatal),
         }
     }
+    Ok(())
 }
 
 /// Something that is due again and again.

@@ -17,6 +17,7 @@ use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
 use crate::staging::{Batch, Staging};
+use crate::write::WriteError;
 
 /// One broker's store. All methods take `&self` and may be called from any thread.
 #[derive(Debug)]
@@ -142,8 +143,15 @@ impl Store {
     /// One step of making room in the log ahead of the writer; `true` when there is more to do.
     ///
     /// # Errors
-    /// What the disk says; appends go on as long as there is room, and fail when there is none.
-    pub fn prepare_once(&self) -> std::io::Result<bool> {
-        self.log.prepare(self.appended_to().0)
+    /// [`WriteError::Write`] when there is no room: appends go on as long as there is some, and fail
+    /// when there is none. After any other the store has stopped.
+    pub fn prepare_once(&self) -> Result<bool, WriteError> {
+        let end = self.appended_to().0;
+        if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
+            // So that a flush of the log does not find the zeros still to be written. It covers
+            // records as well, and what it loses no later flush would tell of.
+            self.flush_filled(&filled)?;
+        }
+        Ok(self.log.needs_preparing(end))
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use proto::message::{LogOffset, seal_crc};
 
 use crate::Store;
+use crate::segment::Segment;
 use crate::staging::{Batch, Halt};
 
 /// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
@@ -114,6 +115,17 @@ impl Store {
             self.marks.durable_to.store(to, Ordering::Release);
         }
         Ok(LogOffset(to))
+    }
+
+    /// Makes the zeros durable that were put into a segment.
+    pub(crate) fn flush_filled(&self, segment: &Segment) -> Result<(), WriteError> {
+        if self.intake.staging.lock().halt == Some(Halt::Failed) {
+            return Err(WriteError::Stopped);
+        }
+        segment.file.sync_data().map_err(|error| {
+            self.stop();
+            WriteError::Flush(error)
+        })
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.

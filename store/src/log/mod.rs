@@ -153,20 +153,13 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < self.ahead_of(end)
     }
 
-    /// One step of making room ahead of the writer; `true` when there is more to do.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<bool> {
+    /// One step of making room ahead of the writer; the segment that it filled a part of.
+    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
         if !self.needs_preparing(end) {
-            return Ok(false);
+            return Ok(None);
         }
-        let synced = {
-            let _filling = self.filling.lock();
-            self.fill_step()?
-        };
-        // So that a flush of the log does not find the zeros still to be written.
-        if let Some(segment) = synced {
-            segment.file.sync_data()?;
-        }
-        Ok(self.needs_preparing(end))
+        let _filling = self.filling.lock();
+        self.fill_step()
     }
 
     fn ahead_of(&self, end: u64) -> u64 {

@@ -298,6 +298,23 @@ fn a_failed_flush_stops_the_store_for_good() {
     assert_eq!(bodies(&store, TOPIC, 0, 0), expected(1));
 }
 
+/// It covers the records of its segment as well, and the disk tells of a failure only once.
+#[test]
+fn a_failed_flush_of_the_room_ahead_stops_the_store_too() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    send(&store, TOPIC, 0, &body(0));
+    // The first step makes the next segment, the second fills it.
+    assert!(matches!(store.prepare_once(), Ok(true)));
+    disk.fail(Operation::Sync, 1, Fault::Error(ErrorKind::Other));
+    assert!(matches!(store.prepare_once(), Err(WriteError::Flush(_))));
+    assert!(matches!(store.flush_once(), Err(WriteError::Stopped)));
+    assert!(matches!(
+        store.append(&draft(TOPIC, 0, b"x"), NOW),
+        Err(AppendError::Stopped)
+    ));
+}
+
 #[test]
 fn a_failed_or_short_write_stops_the_store_for_good() {
     for fault in [

@@ -245,16 +245,18 @@ async fn other_versions_and_bare_line_ends_are_refused() {
             drop(stream.write_all(piece).await);
         }
         let answers = read_to_end(&mut stream).await;
-        for answer in [exchange(addr, request.as_bytes()).await, answers] {
-            let mut lines = answer.lines().rev();
-            let last = lines.find_map(|line| line.strip_prefix("HTTP/1."));
-            assert_eq!(
-                last.and_then(|last| last.get(2..5)),
-                Some(status),
-                "{request:?}: {answer}"
-            );
-        }
+        let alone = exchange(addr, request.as_bytes()).await;
+        assert_eq!(status_of_last(&alone), Some(status), "{request:?}: {alone}");
+        // Closing with the rest of its pieces unread may cost it the answer, not the refusal.
+        let again = status_of_last(&answers);
+        assert!(again == Some(status) || again.is_none() && status == "400", "{answers}");
     }
+}
+
+fn status_of_last(answers: &str) -> Option<&str> {
+    let mut lines = answers.lines().rev();
+    let last = lines.find_map(|line| line.strip_prefix("HTTP/1."))?;
+    last.get(2..5)
 }
 
 #[tokio::test]
