@@ -141,6 +141,7 @@ struct Ports {
     listen: String,
     namesrv: u16,
     broker: u16,
+    vip: u16,
     http: u16,
     admin: u16,
 }
@@ -189,6 +190,10 @@ impl House {
 
     pub(crate) fn broker(&self) -> Text {
         self.at(|ports| ports.broker)
+    }
+
+    pub(crate) fn vip(&self) -> Text {
+        self.at(|ports| ports.vip)
     }
 
     pub(crate) fn http(&self) -> Text {
@@ -244,6 +249,17 @@ impl House {
 
     pub(crate) fn threads(&self) -> u64 {
         self.status("Threads:")
+    }
+
+    /// Processor time that it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        // The name in parentheses may hold blanks; user and system time are 12 and 13 behind it.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     pub(crate) fn open_files(&self) -> usize {

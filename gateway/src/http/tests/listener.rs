@@ -249,7 +249,10 @@ async fn other_versions_and_bare_line_ends_are_refused() {
         assert_eq!(status_of_last(&alone), Some(status), "{request:?}: {alone}");
         // Closing with the rest of its pieces unread may cost it the answer, not the refusal.
         let again = status_of_last(&answers);
-        assert!(again == Some(status) || again.is_none() && status == "400", "{answers}");
+        assert!(
+            again == Some(status) || again.is_none() && status == "400",
+            "{answers}"
+        );
     }
 }
 
