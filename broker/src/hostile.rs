@@ -17,6 +17,9 @@ pub fn client_properties(data: &[u8]) {
         return;
     };
     let read = ClientProperties::read(text);
+    if read.refused.is_some() {
+        return;
+    }
     let kept = read.kept.concat();
     let stored = Properties::new(&kept);
     for name in OURS {

@@ -1,27 +1,42 @@
 //! The limits that no setting changes, for the manual: what, how much, what is beyond it.
 
+use std::time::Duration;
+
 use crate::config::Config;
 use crate::http::{HEADERS_MAX, body, connection, metadata, router};
 use crate::message;
 
+/// What, how much, what is beyond it.
+type Row = (&'static str, usize, &'static str);
+
 /// Those of a gateway with this configuration.
 #[must_use]
-pub fn fixed_limits(config: &Config) -> Vec<(&'static str, usize, &'static str)> {
-    let seconds = |time: std::time::Duration| usize::try_from(time.as_secs()).unwrap_or(usize::MAX);
-    vec![
+pub fn fixed_limits(config: &Config) -> Vec<Row> {
+    [&heads()[..], &times(config), &messages(config)].concat()
+}
+
+fn heads() -> [Row; 5] {
+    let (target, head) = (router::TARGET_BYTES_MAX, connection::HEAD_BYTES_MAX);
+    [
         ("HTTP versions other than 1.1", 0, "400, closed"),
         (
             "lines of a head that end in LF without CR",
             0,
             "400, closed",
         ),
-        ("path and query, bytes", router::TARGET_BYTES_MAX, "414"),
+        ("path and query, bytes", target, "414"),
         (
             "request line and headers, bytes (to the end of a read)",
-            connection::HEAD_BYTES_MAX,
+            head,
             "431, closed",
         ),
         ("headers", HEADERS_MAX, "431, closed"),
+    ]
+}
+
+fn times(config: &Config) -> [Row; 6] {
+    let slowest = usize::try_from(body::BYTES_PER_SECOND_MIN).unwrap_or(usize::MAX);
+    [
         (
             "from a request's first byte to the end of its headers, s",
             seconds(config.head_timeout),
@@ -34,13 +49,8 @@ pub fn fixed_limits(config: &Config) -> Vec<(&'static str, usize, &'static str)>
         ),
         (
             "slowest body after its first 5 s, bytes a second",
-            usize::try_from(body::BYTES_PER_SECOND_MIN).unwrap_or(usize::MAX),
+            slowest,
             "408, closed",
-        ),
-        (
-            "all bodies that are being read or sent, bytes",
-            config.budget_bytes,
-            "503 overloaded",
         ),
         (
             "a connection without a request, s",
@@ -56,6 +66,16 @@ pub fn fixed_limits(config: &Config) -> Vec<(&'static str, usize, &'static str)>
             "a broker's confirmation, unless the request says otherwise, s",
             seconds(config.publish_timeout),
             "504, outcome unknown",
+        ),
+    ]
+}
+
+fn messages(config: &Config) -> [Row; 7] {
+    [
+        (
+            "all bodies that are being read or sent, bytes",
+            config.budget_bytes,
+            "503 overloaded",
         ),
         (
             "user properties of a message",
@@ -84,4 +104,8 @@ pub fn fixed_limits(config: &Config) -> Vec<(&'static str, usize, &'static str)>
             "closed at once",
         ),
     ]
+}
+
+fn seconds(time: Duration) -> usize {
+    usize::try_from(time.as_secs()).unwrap_or(usize::MAX)
 }

@@ -184,5 +184,5 @@ fn an_address_for_other_machines_must_be_wanted() {
 
 #[test]
 fn seeds_of_the_fuzz_target_find_nothing() {
-    replay::every_seed("gantry_toml", |data| gantry_toml(data));
+    replay::every_seed("gantry_toml", gantry_toml);
 }

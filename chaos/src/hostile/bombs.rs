@@ -84,11 +84,18 @@ fn spent(course: &mut Course, house: &House, (memory, cpu): (u64, Duration)) -> 
     })
 }
 
-/// A header or a heartbeat's body, with a name.
-fn documents() -> Vec<(&'static str, Vec<u8>, bool)> {
-    let deep = |open: &str, close: &str, depth: usize| open.repeat(depth) + &close.repeat(depth);
-    let text = |text: String| text.into_bytes();
-    let headers = [
+type Document = (&'static str, Vec<u8>);
+
+fn deep(open: &str, close: &str, depth: usize) -> String {
+    open.repeat(depth) + &close.repeat(depth)
+}
+
+fn text(text: String) -> Vec<u8> {
+    text.into_bytes()
+}
+
+fn headers() -> [Document; 11] {
+    [
         (
             "a deep header",
             text(format!(r#"{{"code":1,"x":{}}}"#, deep("[", "]", 30_000))),
@@ -130,8 +137,12 @@ fn documents() -> Vec<(&'static str, Vec<u8>, bool)> {
                 .collect(),
         ),
         ("nothing", Vec::new()),
-    ];
-    let bodies = [
+    ]
+}
+
+/// For a heartbeat.
+fn bodies() -> [Document; 11] {
+    [
         ("a deep body", text(deep("[", "]", 100_000))),
         ("deep objects", text(deep("{\"a\":", "}", 100_000))),
         ("deep keys", text(deep("{", "}", 100_000))),
@@ -170,10 +181,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>, bool)> {
         ),
         ("surrogates", text(r#"{"clientID":"\ud800\ud800"}"#.into())),
         ("a byte order mark", text("\u{feff}{}".into())),
-    ];
-    let headers = headers.into_iter().map(|(name, text)| (name, text, true));
-    let bodies = bodies.into_iter().map(|(name, text)| (name, text, false));
-    headers.chain(bodies).collect()
+    ]
 }
 
 /// These are odd, but mean something.
@@ -185,13 +193,11 @@ pub(super) async fn json(course: &mut Course) -> Result<(), Stop> {
     for cycle in course.numbers() {
         course.begin(cycle);
         for addr in native(&house) {
-            for (name, text, is_header) in documents() {
+            let headers = headers().into_iter().map(|(name, text)| (name, frame(&text, b"")));
+            let bodies = bodies().into_iter();
+            let bodies = bodies.map(|(name, text)| (name, request(34, &[], &text)));
+            for (name, bytes) in headers.chain(bodies) {
                 let mut wire = Wire::to(&addr).await?;
-                let bytes = if is_header {
-                    frame(&text, b"")
-                } else {
-                    request(34, &[], &text)
-                };
                 let (begun, cpu) = (Instant::now(), house.cpu());
                 wire.send(&bytes).await;
                 let said = wire.next(Duration::from_secs(10)).await;
@@ -204,9 +210,7 @@ pub(super) async fn json(course: &mut Course) -> Result<(), Stop> {
                     format!("{name}: {} ms", took.as_millis())
                 })?;
                 let taken = said.is_some_and(|said| said.code == 0);
-                must(!taken || is_harmless, || {
-                    format!("{name} is taken")
-                })?;
+                must(!taken || is_harmless, || format!("{name} is taken"))?;
             }
         }
         is_well(&mut house).await?;

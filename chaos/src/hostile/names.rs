@@ -83,13 +83,25 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Code, parameters, body.
+type Request<'a> = (i32, &'a [(&'a str, &'a str)], &'a str);
+
 /// Says the name at every entry point; how often.
 async fn ask_everywhere(house: &House, name: &str) -> Result<u32, Stop> {
     let mut broker = Wire::to(&house.broker()).await?;
-    let mut asked = 3;
     send(&mut broker, &[("b", name)], b"x").await?;
     send(&mut broker, &[("b", "fine"), ("a", name)], b"x").await?;
     send(&mut broker, &[("b", "fine"), ("c", name)], b"x").await?;
+    for key in ["storePathRootDir", "storePathCommitLog", "brokerName", name] {
+        let text = format!("{key}={name}");
+        let said = broker.ask(25, &[], text.as_bytes()).await?;
+        must(said.code != 0, || format!("{text:?} was set by a request"))?;
+    }
+    let requests = ask_the_broker(&mut broker, name).await?;
+    Ok(7 + requests + ask_the_others(house, name).await?)
+}
+
+async fn ask_the_broker(broker: &mut Wire, name: &str) -> Result<u32, Stop> {
     let beat = json!({ "clientID": name, "producerDataSet": [{ "groupName": name }],
         "consumerDataSet": [{ "groupName": name, "subscriptionDataSet": [{ "topic": name }] }] });
     let locks = json!({ "clientId": name, "consumerGroup": name,
@@ -124,7 +136,7 @@ async fn ask_everywhere(house: &House, name: &str) -> Result<u32, Stop> {
         ("producerGroup", name),
     ];
     let one = [&queue[..], &one].concat();
-    let requests: [(i32, &[(&str, &str)], &str); 22] = [
+    let requests: [Request<'_>; 22] = [
         (11, &pull, ""),
         (12, &query, ""),
         (14, &queue, ""),
@@ -150,16 +162,8 @@ async fn ask_everywhere(house: &House, name: &str) -> Result<u32, Stop> {
     ];
     for (code, fields, body) in requests {
         broker.ask(code, fields, body.as_bytes()).await?;
-        asked += 1;
     }
-    for key in ["storePathRootDir", "storePathCommitLog", "brokerName", name] {
-        let said = broker
-            .ask(25, &[], format!("{key}={name}").as_bytes())
-            .await?;
-        must(said.code != 0, || format!("{key} was set to {name:?} by a request"))?;
-        asked += 1;
-    }
-    Ok(asked + ask_the_others(house, name).await?)
+    Ok(22)
 }
 
 /// The name server and the HTTP door.
@@ -187,7 +191,9 @@ async fn ask_the_others(house: &House, name: &str) -> Result<u32, Stop> {
         let said = names
             .ask(318, &[], format!("{key}={name}").as_bytes())
             .await?;
-        must(said.code != 0, || format!("{key} was set to {name:?} by a request"))?;
+        must(said.code != 0, || {
+            format!("{key} was set to {name:?} by a request")
+        })?;
     }
     let escaped: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
     for path in [name, &escaped] {
@@ -199,7 +205,9 @@ async fn ask_the_others(house: &House, name: &str) -> Result<u32, Stop> {
         // A slash at the end is no part of the name, nor is a tag behind a colon.
         let topic = name.split(':').next().unwrap_or(name);
         let topic = topic.strip_suffix('/').unwrap_or(topic);
-        let is_name = topic.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'%');
+        let is_name = topic
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'%');
         must(status != Some(201) || is_name, || {
             format!("{target:?} was stored")
         })?;

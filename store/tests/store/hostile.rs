@@ -20,7 +20,7 @@ pub(crate) fn recovery(data: &[u8]) {
         return;
     };
     let disk = disk();
-    let segment_bytes = usize::try_from(config().segment_bytes).unwrap();
+    let segment_bytes = usize::try_from(config().segment_bytes).expect("a small number");
     for (number, bytes) in log.chunks(segment_bytes).take(3).enumerate() {
         let mut bytes = bytes.to_vec();
         bytes.resize(segment_bytes, 0);
@@ -78,7 +78,7 @@ pub(crate) fn store_files(data: &[u8]) {
         end_ms: i64::MAX,
     };
     // The index has no checksum: it may have lost the key, never gained a message.
-    for found in store.query_by_key(&query).unwrap() {
+    for found in store.query_by_key(&query).expect("the index is read") {
         assert!(records(&found).all(|record| record.is_ok()));
     }
     takes_one_more(&store);
@@ -101,15 +101,15 @@ fn small_store() -> &'static (MemoryDisk, MemoryDisk, Content) {
             let mut draft = draft(["t", "u"][n % 2], 0, body.as_bytes());
             draft.properties = &properties;
             draft.keys = Some(&key);
-            store.append(&draft, super::support::NOW).unwrap();
+            store.append(&draft, super::support::NOW).expect("appends");
             settle(&store);
             if n == 15 {
-                store.persist_once().unwrap();
+                store.persist_once().expect("persists");
             }
         }
         let killed = disk.fork();
         let expected = content(&store);
-        store.close().unwrap();
+        store.close().expect("closes");
         drop(store);
         (killed, disk, expected)
     })
