@@ -24,6 +24,8 @@ const FOLD_EVERY: Duration = Duration::from_secs(5);
 const CHECK_DISK_EVERY: Duration = Duration::from_millis(500);
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 const EXPIRE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
+/// Zeros for 8 MiB a second. A log that grows faster has large flushes, which gain little by it.
+const FILL_STEP_EVERY: Duration = Duration::from_millis(62);
 /// How long the filler sleeps at most before it looks whether it should stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(200);
 
@@ -42,7 +44,7 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
             writer.gates.written.stop();
             writer.gates.acknowledged.stop();
         }
-        outcome
+        after_the_cause(outcome, &stop)
     })?;
     if !is_sync {
         let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
@@ -54,9 +56,20 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
         })?;
     }
     let (filled, stop) = (Arc::clone(&broker.store), log_tasks.clone());
-    log_tasks.essential_thread("log-filler", move || fill_ahead(&filled, &filler, &stop))?;
+    log_tasks.essential_thread("log-filler", move || {
+        after_the_cause(fill_ahead(&filled, &filler, &stop), &stop)
+    })?;
     let (keeper, stop) = (Arc::clone(broker), log_tasks.clone());
     log_tasks.essential_thread("log-keeper", move || keep_log(&keeper, &stop))
+}
+
+/// The thread whose write or flush failed says why the process ends; others that find the store
+/// stopped let it speak first.
+fn after_the_cause(outcome: Result<(), WriteError>, stop: &Tasks) -> Result<(), WriteError> {
+    if matches!(outcome, Err(WriteError::Stopped)) {
+        let _ended = stop.rest(PERSIST_EVERY);
+    }
+    outcome
 }
 
 /// Woken by appends. The heart of the broker: everything staged is written at once, with sync flush
@@ -77,7 +90,7 @@ fn write_log(
         };
         let written_to = store.appended_to().0;
         gates.written.advance(written_to);
-        if store.needs_preparing() {
+        if store.is_short_of_room() {
             filler.wake();
         }
         if is_sync {
@@ -126,12 +139,12 @@ impl Filler {
     }
 }
 
-/// Woken by the writer when the prepared room gets short; keeps zero-filled room ahead of it, so
-/// that it never waits for any.
+/// Woken by the writer when the prepared room gets short; keeps room ahead of it, so that it never
+/// waits for any. Fills with zeros at a rate that leaves the disk to the messages.
 fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) -> Result<(), WriteError> {
     while !stop.is_cancelled() {
         match store.prepare_once() {
-            Ok(true) => {}
+            Ok(true) => filler.wait(FILL_STEP_EVERY),
             Ok(false) => filler.wait(STOP_CHECK_EVERY),
             Err(WriteError::Write(error)) => {
                 tracing::warn!(%error, "cannot make room in the log");
@@ -173,6 +186,10 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
     while stop.rest(CHECK_DISK_EVERY) {
         if let Err(error) = broker.store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
+        }
+        broker.store.check_segments()?;
+        if let Err(error) = broker.store.trim_cache() {
+            tracing::warn!(%error, "cannot give back memory of the log");
         }
         let now = Instant::now();
         if persist.is_due(now) {

@@ -14,7 +14,7 @@ use store::files::OsDisk;
 use store::{OpenError, PersistError, Store};
 
 use crate::broker::{Broker, Parts, Signature, State};
-use crate::config::{Config, Listen};
+use crate::config::{Config, FlushMode, Listen};
 use crate::handle::{Front, VipFront};
 use crate::loops;
 use crate::offsets::Offsets;
@@ -261,6 +261,9 @@ fn signature(config: &Config, store_host: SocketAddr, now_ms: i64) -> Signature 
     }
 }
 
+/// Consumers that keep up read what was just written.
+const LOG_CACHE_BYTES_MIN: u64 = 32 << 20;
+
 fn store_config(config: &Config) -> store::Config {
     let (files, retention) = (&config.files, &config.retention);
     let mut to = store::Config::new(&files.root);
@@ -271,10 +274,21 @@ fn store_config(config: &Config) -> store::Config {
     to.index_entries = files.index_entries;
     to.max_message_bytes = config.topics.message_bytes_max;
     to.record_crc = files.record_crc;
+    to.cache_bytes = log_cache_bytes(files.log_cache_percent);
+    to.zero_fill = config.flush.mode == FlushMode::Sync;
     to.retention.delete_hours = retention.delete_at.as_slice().to_vec();
     to.retention.reserved_hours = retention.keep_hours;
     to.retention.used_ratio_max = f64::from(retention.used_percent_max) / 100.0;
     to.retention.used_ratio_force = retention.delete_unexpired.as_f64();
     to.retention.used_ratio_full = retention.refuse_writes.as_f64();
     to
+}
+
+/// As much of the log as the page cache may keep.
+fn log_cache_bytes(percent: u8) -> u64 {
+    let memory = runtime::memory::limit_bytes().unwrap_or(u64::MAX);
+    match percent {
+        100.. => u64::MAX,
+        percent => (memory / 100 * u64::from(percent)).max(LOG_CACHE_BYTES_MIN),
+    }
 }

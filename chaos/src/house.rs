@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ pub(crate) struct Plan {
     log: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    user: Option<u32>,
 }
 
 impl Plan {
@@ -36,6 +38,7 @@ impl Plan {
             log: course.path("gantry.log"),
             args: Vec::new(),
             env: Vec::new(),
+            user: None,
         };
         let ports = ["namesrv", "broker", "http", "admin"];
         for port in ports {
@@ -63,8 +66,15 @@ impl Plan {
         self
     }
 
+    /// As somebody else.
+    pub(crate) fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<House, Stop> {
+        self.forget_ports();
         let mut house = self.spawn()?;
         match house.ready().await? {
             Ok(()) => Ok(house),
@@ -78,16 +88,17 @@ impl Plan {
     /// Starts it although it is expected to end by itself: with which code, and what it said.
     pub(crate) async fn start_in_vain(&self) -> Result<(Option<i32>, String), Stop> {
         let mut house = self.spawn()?;
-        match house.ready().await? {
-            Ok(()) => Err(Stop::failed("gantry started, and should not have")),
-            Err(status) => Ok((status.code(), house.said())),
-        }
+        let code = house.ends(START_TIMEOUT).await?;
+        Ok((code, house.said()))
+    }
+
+    /// Left behind by a process that was killed.
+    pub(crate) fn forget_ports(&self) {
+        drop(std::fs::remove_file(self.data.join("ports.json")));
     }
 
     /// Starts it and does not wait.
     pub(crate) fn spawn(&self) -> Result<House, Stop> {
-        // Left behind by a process that was killed.
-        drop(std::fs::remove_file(self.data.join("ports.json")));
         let output = File::options()
             .create(true)
             .append(true)
@@ -96,7 +107,11 @@ impl Plan {
         let said_before = output.metadata().map_err(Stop::io("gantry.log"))?.len();
         let errors = output.try_clone().map_err(Stop::io("gantry.log"))?;
         let begun = Instant::now();
-        let process = Command::new(&self.gantry)
+        let mut command = Command::new(&self.gantry);
+        if let Some(user) = self.user {
+            command.uid(user);
+        }
+        let process = command
             .arg("standalone")
             .arg("--data-dir")
             .arg(&self.data)
@@ -231,6 +246,10 @@ impl House {
         )))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
@@ -245,10 +264,6 @@ impl House {
     /// Resident memory without pages of mapped files.
     pub(crate) fn anonymous_bytes(&self) -> u64 {
         self.status("RssAnon:") * 1024
-    }
-
-    pub(crate) fn threads(&self) -> u64 {
-        self.status("Threads:")
     }
 
     /// Processor time that it has used.

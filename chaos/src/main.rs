@@ -14,6 +14,7 @@ mod hostile;
 mod house;
 mod load;
 mod network;
+mod probe;
 mod promised;
 mod results;
 mod shim;

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod conf_file;
+pub mod memory;
 pub mod settings;
 mod signals;
 mod tasks;

@@ -21,6 +21,11 @@ pub struct Config {
     pub max_message_bytes: u32,
     /// `enabledAppendPropCRC`: whether each record carries a CRC over all of its bytes.
     pub record_crc: bool,
+    /// How much of the newest log stays in memory for readers; see [`crate::Store::trim_cache`].
+    pub cache_bytes: u64,
+    /// Whether room ahead of the writer is filled with zeros when there is time, so that a flush
+    /// changes no metadata: for those who wait for each flush. Else it is only reserved.
+    pub zero_fill: bool,
     /// Bytes that may wait for the writer; more are refused.
     pub staging_bytes_max: usize,
     /// `messageDelayLevel`, for recovering the delivery times of delayed messages.
@@ -66,6 +71,8 @@ impl Config {
             index_entries: 20_000_000,
             max_message_bytes: 4 << 20,
             record_crc: true,
+            cache_bytes: u64::MAX,
+            zero_fill: true,
             staging_bytes_max: 64 << 20,
             delay_levels_ms: DELAY_LEVELS_S
                 .iter()

@@ -134,10 +134,44 @@ impl Store {
         listed
     }
 
-    /// Whether [`Store::prepare_once`] has something to do. Cheap enough to ask after each write.
+    /// Gives back the memory that keeps durable parts of the log which are older than the newest
+    /// `cache_bytes`. A log that fills all memory would push out everything else, and on virtual
+    /// machines whose memory comes from the host page by page, every page that is used for the
+    /// first time costs as much as handling ten messages.
+    ///
+    /// # Errors
+    /// What the system says; nothing is lost by it.
+    pub fn trim_cache(&self) -> std::io::Result<()> {
+        let to = self.durable_to().0.saturating_sub(self.config.cache_bytes);
+        self.log.forget(to)
+    }
+
+    /// Looks whether somebody else has taken a file of the log away or shortened it: what is written
+    /// to it is then lost at the end of the process.
+    ///
+    /// # Errors
+    /// [`WriteError::Shortened`]; then the store has stopped.
+    pub fn check_segments(&self) -> Result<(), WriteError> {
+        for segment in self.log.segments() {
+            // What cannot be asked is not known to be wrong.
+            let bytes = match self.disk.exists(&segment.path) {
+                Ok(false) => 0,
+                _ => segment.file.size_bytes().unwrap_or(segment.bytes),
+            };
+            if bytes < segment.bytes {
+                self.stop();
+                let file = segment.path.clone();
+                return Err(WriteError::Shortened { file, bytes });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether [`Store::prepare_once`] should be called at once. Cheap enough to ask after each
+    /// write.
     #[must_use]
-    pub fn needs_preparing(&self) -> bool {
-        self.log.needs_preparing(self.appended_to().0)
+    pub fn is_short_of_room(&self) -> bool {
+        self.log.is_short(self.appended_to().0)
     }
 
     /// One step of making room in the log ahead of the writer; `true` when there is more to do.
@@ -148,8 +182,7 @@ impl Store {
     pub fn prepare_once(&self) -> Result<bool, WriteError> {
         let end = self.appended_to().0;
         if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
-            // So that a flush of the log does not find the zeros still to be written. It covers
-            // records as well, and what it loses no later flush would tell of.
+            // Covers records as well, and what it loses no later flush would tell of.
             self.flush_filled(&filled)?;
         }
         Ok(self.log.needs_preparing(end))

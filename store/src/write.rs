@@ -5,6 +5,7 @@
 //! would prove nothing about the pages that the first one lost.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub enum WriteError {
     Write(io::Error),
     #[error("the log could not be flushed: {0}")]
     Flush(io::Error),
+    #[error("{} ends at byte {bytes}: somebody else shortened or removed it", file.display())]
+    Shortened { file: PathBuf, bytes: u64 },
     #[error("the store has stopped after a failed write or flush")]
     Stopped,
 }

@@ -99,6 +99,8 @@ pub struct Files {
     pub index_slots: u32,
     pub index_entries: u32,
     pub record_crc: bool,
+    /// Of the machine's memory.
+    pub log_cache_percent: u8,
 }
 
 /// When what was written becomes durable.
@@ -109,6 +111,8 @@ pub struct Flush {
     pub interval: Duration,
     /// How long a sender is made to wait in `SYNC_FLUSH`.
     pub timeout: Duration,
+    /// When one waits for longer than this, new sends are refused.
+    pub wait_max: Duration,
 }
 
 /// When old segments go, and what a disk that fills up does.
@@ -203,6 +207,7 @@ impl Config {
                 mode: FlushMode::Sync,
                 interval: Duration::from_millis(500),
                 timeout: Duration::from_secs(5),
+                wait_max: Duration::from_millis(200),
             },
             retention: Retention {
                 delete_at: Hours::new(4),
@@ -289,6 +294,7 @@ impl Default for Files {
             index_slots: 5_000_000,
             index_entries: 20_000_000,
             record_crc: true,
+            log_cache_percent: 10,
         }
     }
 }

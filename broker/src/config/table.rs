@@ -216,6 +216,14 @@ const FILES: &[K] = &[
         |c| &mut c.files.record_crc,
         "Whether each record carries a checksum of the whole record.",
     ),
+    K::new(
+        "logCachePercent",
+        |c| &mut c.files.log_cache_percent,
+        "How much of the machine's memory the newest part of the log is left in the page cache, in \
+         percent. What is older is read from the disk when somebody reads it. 100: as the system \
+         likes.",
+    )
+    .range(1, 100),
 ];
 
 const FLUSH: &[K] = &[
@@ -234,6 +242,14 @@ const FLUSH: &[K] = &[
         "syncFlushTimeout",
         |c| &mut c.flush.timeout,
         "How long a sender waits for the disk before it is told FLUSH_DISK_TIMEOUT, in ms.",
+    )
+    .range(1, 600_000)
+    .live(),
+    K::new(
+        "waitTimeMillsInSendQueue",
+        |c| &mut c.flush.wait_max,
+        "While a message waits longer than this for its acknowledgement, new ones are refused with \
+         SYSTEM_BUSY, in ms.",
     )
     .range(1, 600_000)
     .live(),

@@ -14,6 +14,8 @@ use crate::promised::Promised;
 use crate::shim::{Call, EACCES, EIO, ENOSPC, Fault, Shim};
 
 const LOAD: Duration = Duration::from_millis(1200);
+/// Messages a second: the store grows over all cycles, and all of it is read again.
+const RATE: f64 = 5000.0;
 const ENDS_MAX: Duration = Duration::from_secs(12);
 /// Small, so that new ones are made all the time.
 const SEGMENT: &str = "mappedFileSizeCommitLog=16777216";
@@ -203,6 +205,7 @@ impl Attempt<'_> {
         let broken = self.shim.within(self.plan.clone());
         if self.case.when == When::Start {
             self.shim.set(&self.fault)?;
+            broken.forget_ports();
             let mut house = broken.spawn()?;
             let ready = house.ready().await?;
             Self::no_panic(&house)?;
@@ -216,7 +219,9 @@ impl Attempt<'_> {
             };
         }
         let mut house = broken.start().await?;
-        let load = Load::new(LOAD).ready(course, &house).await?;
+        let mut load = Load::new(LOAD);
+        load.shape.rate = Some(RATE);
+        let load = load.ready(course, &house).await?;
         if self.case.when != When::Stop {
             self.shim.set(&self.fault)?;
         }

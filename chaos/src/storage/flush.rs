@@ -45,12 +45,13 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         must(code == Some(FAILED), || {
             format!("exit code {code:?}: {}", house.said())
         })?;
-        let late = tally
-            .last_ack
-            .zip(saw.hit_at)
-            .filter(|(ack, hit)| ack > hit);
-        must(late.is_none(), || {
-            "acknowledged after the flush that failed".into()
+        let late = tally.last_ack.zip(saw.hit_at);
+        let late = late.map(|(ack, hit)| ack.saturating_duration_since(hit + grace));
+        must(late.is_none_or(|late| late.is_zero()), || {
+            format!(
+                "acknowledged after the flush that failed: {late:?}, {}",
+                house.said()
+            )
         })?;
         must(!house.said().contains("panicked"), || house.said())?;
         house = plan.start().await?;

@@ -86,7 +86,12 @@ pub trait File: Debug + Send + Sync {
     /// Reads up to the end of the file; short only there.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
+    /// Takes the blocks of a part of the file from the file system; their bytes stay as they are.
+    /// `false`: this file system cannot.
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool>;
     fn sync_data(&self) -> io::Result<()>;
+    /// Gives back the memory that keeps a part of the file; reading it later takes a disk access.
+    fn forget(&self, part: Range<u64>) -> io::Result<()>;
     fn size_bytes(&self) -> io::Result<u64>;
     fn set_size(&self, bytes: u64) -> io::Result<()>;
     fn modified_ms(&self) -> io::Result<i64>;
@@ -100,6 +105,8 @@ pub trait File: Debug + Send + Sync {
 pub trait Mapping: Debug + Send + Sync {
     /// A part of the file; `None` when it lies outside. The bytes stay valid after the file is gone.
     fn slice(&self, from: u64, bytes: u32) -> Option<Bytes>;
+    /// Lets go of pages that [`File::forget`] is to give back. Slices stay valid.
+    fn forget(&self, part: Range<u64>) -> io::Result<()>;
 }
 
 /// Reads exactly `buffer.len()` bytes.

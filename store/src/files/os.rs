@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{Advice, FallocateFlags, SeekFrom};
+use rustix::io::Errno;
 
 use super::{Access, Disk, Entry, File, Mapping, Space};
 use crate::segment::MappedFile;
@@ -141,8 +143,27 @@ impl File for OsFile {
         self.0.write_all_at(bytes, at)
     }
 
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
+        let bytes = part.end.saturating_sub(part.start);
+        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, part.start, bytes) {
+            Err(Errno::OPNOTSUPP) => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(true),
+        }
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn forget(&self, part: Range<u64>) -> io::Result<()> {
+        let bytes = NonZero::new(part.end.saturating_sub(part.start));
+        Ok(rustix::fs::fadvise(
+            &self.0,
+            part.start,
+            bytes,
+            Advice::DontNeed,
+        )?)
     }
 
     fn size_bytes(&self) -> io::Result<u64> {
@@ -166,7 +187,7 @@ impl File for OsFile {
                 let stop = rustix::fs::seek(&self.0, SeekFrom::Hole(start)).unwrap_or(end);
                 Ok(Some(start..stop))
             }
-            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(Errno::NXIO) => Ok(None),
             // A file system that cannot tell: everything may be data.
             Err(_) => Ok((from < end).then_some(from..end)),
         }

@@ -1,9 +1,11 @@
 //! The commit log as a run of segments: places to write at, bytes to read, room ahead.
 //!
 //! Owns the list of segments and the watermark `ready_to`: below it every block of the log is taken
-//! from the file system and holds zeros or data, so that a write there can neither fail for want of
-//! space nor wait for an allocation. What is written, and when it may be read, is decided by the
-//! callers. The next segment is made as soon as `ready_to` reaches the end of the last one.
+//! from the file system, so that a write there can neither fail for want of space nor wait for an
+//! allocation. Room is made in two ways: reserved, which takes no time, and filled with zeros, after
+//! which a flush changes no metadata but which writes everything twice. What is written, and when it
+//! may be read, is decided by the callers. The next segment is made as soon as `ready_to` reaches
+//! the end of the last one.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,11 +22,17 @@ use crate::segment::Segment;
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
-/// Room that is kept ahead of the writer at least. It grows with what is written, so that ten
-/// messages take little.
+/// What is reserved at once.
+const RESERVE_STEP_BYTES: u64 = 16 << 20;
+/// With less room than this ahead of the writer there is no time to fill.
+const SHORT_BYTES: u64 = 8 << 20;
+/// Zeros are kept ahead of the writer for so many bytes at least. It grows with what is written, so
+/// that ten messages take little.
 const AHEAD_BYTES_MIN: u64 = 16 << 20;
 /// More would only keep the disk busy while senders wait for it.
 const AHEAD_BYTES_MAX: u64 = 64 << 20;
+/// Memory is given back in multiples of this.
+const FORGET_STEP_BYTES: u64 = 4 << 20;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -42,6 +50,13 @@ pub(crate) fn verify(
     Ok(message)
 }
 
+/// How room is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Reserved,
+    Zeroed,
+}
+
 #[derive(Debug)]
 pub(crate) struct CommitLog {
     disk: Arc<dyn Disk>,
@@ -49,9 +64,12 @@ pub(crate) struct CommitLog {
     segment_bytes: u64,
     /// Sorted, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
-    /// Guards making room; the value is `ready_to`.
+    /// Guards making room.
     filling: Mutex<()>,
     ready_to: AtomicU64,
+    zero_fill: bool,
+    /// Memory that keeps what is below was given back.
+    forgotten_to: Mutex<u64>,
     /// Records from here on carry a CRC of their own.
     sealed_from: u64,
 }
@@ -72,6 +90,8 @@ impl CommitLog {
             segments: RwLock::new(segments),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
+            zero_fill: config.zero_fill,
+            forgotten_to: Mutex::new(end),
             sealed_from,
         }
     }
@@ -139,38 +159,49 @@ impl CommitLog {
     /// was not called in time.
     pub(crate) fn make_ready(&self, end: u64) -> io::Result<()> {
         while self.ready_to.load(Ordering::Acquire) < end {
-            let filling = self.filling.lock();
+            let _filling = self.filling.lock();
             if self.ready_to.load(Ordering::Acquire) < end {
-                self.fill_step()?;
+                self.step(Room::Reserved)?;
             }
-            drop(filling);
         }
         Ok(())
     }
 
-    /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
-    pub(crate) fn needs_preparing(&self, end: u64) -> bool {
-        self.ready_to.load(Ordering::Acquire) < self.ahead_of(end)
+    /// Whether [`CommitLog::prepare`] should be called at once when the log ends at `end`.
+    pub(crate) fn is_short(&self, end: u64) -> bool {
+        self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
     }
 
-    /// One step of making room ahead of the writer; the segment that it filled a part of.
+    /// One step of making room ahead of the writer; the segment that it put zeros into, which are
+    /// still to be made durable so that a flush of the log does not find them.
     pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
-        if !self.needs_preparing(end) {
+        if self.is_short(end) {
+            let _filling = self.filling.lock();
+            self.step(Room::Reserved)?;
+            return Ok(None);
+        }
+        if !self.wants_zeros(end) {
             return Ok(None);
         }
         let _filling = self.filling.lock();
-        self.fill_step()
+        self.step(Room::Zeroed)
     }
 
-    fn ahead_of(&self, end: u64) -> u64 {
+    /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
+    pub(crate) fn needs_preparing(&self, end: u64) -> bool {
+        self.is_short(end) || self.wants_zeros(end)
+    }
+
+    fn wants_zeros(&self, end: u64) -> bool {
         let written = end - self.start().unwrap_or(end);
-        end + written
+        let ahead = written
             .clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX)
-            .min(self.segment_bytes)
+            .min(self.segment_bytes);
+        self.zero_fill && self.ready_to.load(Ordering::Acquire) < end + ahead
     }
 
-    /// Fills what comes next, or makes the next segment; the segment that was filled.
-    fn fill_step(&self) -> io::Result<Option<Arc<Segment>>> {
+    /// Makes room of what comes next, or the next segment; the segment that the room is in.
+    fn step(&self, room: Room) -> io::Result<Option<Arc<Segment>>> {
         let ready_to = self.ready_to.load(Ordering::Acquire);
         let Some(segment) = self.segment_at(ready_to) else {
             let base = ready_to / self.segment_bytes * self.segment_bytes;
@@ -179,14 +210,36 @@ impl CommitLog {
             return Ok(None);
         };
         let at = ready_to - segment.base;
-        let step_end = (at / FILL_STEP_BYTES + 1) * FILL_STEP_BYTES;
-        let bytes = step_end.min(self.segment_bytes) - at;
-        let zeros = usize::try_from(bytes)
-            .ok()
-            .and_then(|bytes| ZEROS.get(..bytes));
-        segment.file.write_all_at(zeros.unwrap_or(&ZEROS), at)?;
-        self.ready_to.store(ready_to + bytes, Ordering::Release);
+        let bytes = |step: u64| ((at / step + 1) * step).min(self.segment_bytes) - at;
+        let reserved = bytes(RESERVE_STEP_BYTES);
+        let made = match room {
+            Room::Reserved if segment.file.reserve(at..at + reserved)? => reserved,
+            Room::Reserved | Room::Zeroed => {
+                let filled = bytes(FILL_STEP_BYTES);
+                let zeros = usize::try_from(filled)
+                    .ok()
+                    .and_then(|bytes| ZEROS.get(..bytes));
+                segment.file.write_all_at(zeros.unwrap_or(&ZEROS), at)?;
+                filled
+            }
+        };
+        self.ready_to.store(ready_to + made, Ordering::Release);
         Ok(Some(segment))
+    }
+
+    /// Gives back the memory that keeps what is below `to`, as far as it was not given back before.
+    pub(crate) fn forget(&self, to: u64) -> io::Result<()> {
+        let mut forgotten_to = self.forgotten_to.lock();
+        // Whole pages, as the system counts them.
+        let part = *forgotten_to..to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
+        if part.is_empty() {
+            return Ok(());
+        }
+        *forgotten_to = part.end;
+        for segment in self.segments() {
+            segment.forget(part.clone())?;
+        }
+        Ok(())
     }
 
     /// Takes the oldest segment away; the last one stays.

@@ -7,6 +7,7 @@ mod look;
 mod mmap;
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,6 +71,17 @@ impl Segment {
         disk.rename(&temporary, &path)?;
         disk.sync_folder(folder)?;
         Self::open(disk, folder, base, bytes)
+    }
+
+    /// Gives back the memory that keeps a part of the segment.
+    pub(crate) fn forget(&self, part: Range<u64>) -> io::Result<()> {
+        let from = part.start.max(self.base) - self.base;
+        let to = part.end.clamp(self.base, self.base + self.bytes) - self.base;
+        if from >= to {
+            return Ok(());
+        }
+        self.mapping.forget(from..to)?;
+        self.file.forget(from..to)
     }
 
     /// Bytes at a log offset inside this segment.

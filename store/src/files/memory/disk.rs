@@ -210,10 +210,29 @@ impl File for MemoryFile {
         outcome
     }
 
+    fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
+        let mut state = self.disk.0.lock();
+        if let Some(Fault::Error(kind) | Fault::Short(kind)) = state.count(Operation::Write) {
+            return Err(kind.into());
+        }
+        let full = state.full;
+        let blocks = position(part.start) / BLOCK_BYTES..position(part.end).div_ceil(BLOCK_BYTES);
+        let content = state.content(self.file)?;
+        if full && !blocks.clone().all(|block| content.blocks.contains(&block)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        content.blocks.extend(blocks);
+        Ok(true)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.check(Operation::Sync)?;
         state.content(self.file)?.sync();
+        Ok(())
+    }
+
+    fn forget(&self, _: Range<u64>) -> io::Result<()> {
         Ok(())
     }
 
@@ -248,6 +267,10 @@ impl File for MemoryFile {
 }
 
 impl Mapping for MemoryFile {
+    fn forget(&self, _: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn slice(&self, from: u64, bytes: u32) -> Option<Bytes> {
         let mut state = self.disk.0.lock();
         let content = &state.content(self.file).ok()?.bytes;
