@@ -4,6 +4,7 @@
 //! write or check itself is checked before it leaves: whatever the disk did to it, nobody gets
 //! bytes that nobody sent.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -101,6 +102,8 @@ struct Collector<'a> {
     limits: &'a ReadLimits,
     wanted: &'a dyn Fn(i64) -> bool,
     records: Vec<Bytes>,
+    /// The log offsets of the first record and behind the last one.
+    part: Range<u64>,
     /// A run of adjacent records: its offset and length.
     run: Option<(u64, u32)>,
     count: u32,
@@ -169,6 +172,10 @@ impl Collector<'_> {
                 (unit.log_offset, unit.size)
             }
         });
+        if self.count == 0 {
+            self.part.start = unit.log_offset;
+        }
+        self.part.end = unit.log_offset + u64::from(unit.size);
         self.count += 1;
         self.bytes += u64::from(unit.size);
     }
@@ -239,6 +246,7 @@ impl Store {
             limits,
             wanted,
             records: Vec::new(),
+            part: 0..0,
             run: None,
             count: 0,
             bytes: 0,
@@ -246,6 +254,8 @@ impl Store {
         };
         let next = QueueOffset(found.collect(from.0, bounds.max.0)?);
         found.end_run();
+        // Only speed is lost when this fails.
+        let _ = self.log.fetch_behind(found.part.clone());
         let status = match (found.count, found.all_removed) {
             (0, true) => ReadStatus::MessageWasRemoving,
             (0, false) => ReadStatus::NoMatchedMessage,

@@ -90,6 +90,8 @@ pub trait File: Debug + Send + Sync {
     /// `false`: this file system cannot.
     fn reserve(&self, part: Range<u64>) -> io::Result<bool>;
     fn sync_data(&self) -> io::Result<()>;
+    /// Asks for a part of the file to be brought into memory before somebody needs it.
+    fn fetch(&self, part: Range<u64>) -> io::Result<()>;
     /// Gives back the memory that keeps a part of the file; reading it later takes a disk access.
     fn forget(&self, part: Range<u64>) -> io::Result<()>;
     fn size_bytes(&self) -> io::Result<u64>;

@@ -156,6 +156,19 @@ impl File for OsFile {
         self.0.sync_data()
     }
 
+    fn fetch(&self, part: Range<u64>) -> io::Result<()> {
+        // Of one request the system takes no more than one of the device's may have, which is this
+        // much everywhere.
+        const CHUNK_BYTES: u64 = 128 << 10;
+        let mut at = part.start;
+        while at < part.end {
+            let bytes = NonZero::new(CHUNK_BYTES.min(part.end - at));
+            rustix::fs::fadvise(&self.0, at, bytes, Advice::WillNeed)?;
+            at += CHUNK_BYTES;
+        }
+        Ok(())
+    }
+
     fn forget(&self, part: Range<u64>) -> io::Result<()> {
         let bytes = NonZero::new(part.end.saturating_sub(part.start));
         Ok(rustix::fs::fadvise(

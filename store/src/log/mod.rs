@@ -8,6 +8,7 @@
 //! the end of the last one.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,10 @@ const AHEAD_BYTES_MIN: u64 = 16 << 20;
 const AHEAD_BYTES_MAX: u64 = 64 << 20;
 /// Memory is given back in multiples of this.
 const FORGET_STEP_BYTES: u64 = 4 << 20;
+/// What is brought into memory for a reader at once.
+const FETCH_STEP_BYTES: u64 = 1 << 20;
+/// How many such steps a reader has ahead of it.
+const FETCHED_STEPS: u64 = 4;
 
 static ZEROS: [u8; FILL_STEP_BYTES as usize] = [0; FILL_STEP_BYTES as usize];
 
@@ -69,7 +74,9 @@ pub(crate) struct CommitLog {
     ready_to: AtomicU64,
     zero_fill: bool,
     /// Memory that keeps what is below was given back.
-    forgotten_to: Mutex<u64>,
+    forgotten_to: AtomicU64,
+    /// The last part that a reader had brought into memory ahead of it, in steps.
+    fetched: AtomicU64,
     /// Records from here on carry a CRC of their own.
     sealed_from: u64,
 }
@@ -91,7 +98,8 @@ impl CommitLog {
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
             zero_fill: config.zero_fill,
-            forgotten_to: Mutex::new(end),
+            forgotten_to: AtomicU64::new(end),
+            fetched: AtomicU64::new(u64::MAX),
             sealed_from,
         }
     }
@@ -229,15 +237,39 @@ impl CommitLog {
 
     /// Gives back the memory that keeps what is below `to`, as far as it was not given back before.
     pub(crate) fn forget(&self, to: u64) -> io::Result<()> {
-        let mut forgotten_to = self.forgotten_to.lock();
         // Whole pages, as the system counts them.
-        let part = *forgotten_to..to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
-        if part.is_empty() {
+        let to = to / FORGET_STEP_BYTES * FORGET_STEP_BYTES;
+        let from = self.forgotten_to.fetch_max(to, Ordering::Relaxed);
+        if from < to {
+            for segment in self.segments() {
+                segment.forget(from..to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has what follows brought into memory when a reader that was given `part` came into a new
+    /// step, unless it is in memory anyway. Otherwise the task that sends it would wait for the
+    /// disk, page by page.
+    pub(crate) fn fetch_behind(&self, part: Range<u64>) -> io::Result<()> {
+        let step = part.end / FETCH_STEP_BYTES;
+        if part.start / FETCH_STEP_BYTES == step
+            || part.end >= self.forgotten_to.load(Ordering::Relaxed)
+        {
             return Ok(());
         }
-        *forgotten_to = part.end;
-        for segment in self.segments() {
-            segment.forget(part.clone())?;
+        let before = self.fetched.swap(step, Ordering::Relaxed);
+        let first = match step.checked_sub(before) {
+            Some(0) => return Ok(()),
+            // Somebody reads on: the rest was asked for before.
+            Some(1) => step + FETCHED_STEPS - 1,
+            _ => step,
+        };
+        for step in first..step + FETCHED_STEPS {
+            if let Some(segment) = self.segment_at(step * FETCH_STEP_BYTES) {
+                let at = step * FETCH_STEP_BYTES - segment.base;
+                segment.file.fetch(at..at + FETCH_STEP_BYTES)?;
+            }
         }
         Ok(())
     }

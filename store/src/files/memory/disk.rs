@@ -232,6 +232,10 @@ impl File for MemoryFile {
         Ok(())
     }
 
+    fn fetch(&self, _: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+
     fn forget(&self, _: Range<u64>) -> io::Result<()> {
         Ok(())
     }
