@@ -193,7 +193,9 @@ pub(super) async fn json(course: &mut Course) -> Result<(), Stop> {
     for cycle in course.numbers() {
         course.begin(cycle);
         for addr in native(&house) {
-            let headers = headers().into_iter().map(|(name, text)| (name, frame(&text, b"")));
+            let headers = headers()
+                .into_iter()
+                .map(|(name, text)| (name, frame(&text, b"")));
             let bodies = bodies().into_iter();
             let bodies = bodies.map(|(name, text)| (name, request(34, &[], &text)));
             for (name, bytes) in headers.chain(bodies) {
