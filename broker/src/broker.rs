@@ -51,6 +51,14 @@ pub(crate) struct Polls {
     pub(crate) changed: Notify,
 }
 
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pub(crate) operators: AdminPace,
+    /// Of the queues, for senders that do not care.
+    queue: AtomicU32,
+}
+
 /// What stands in each message and reply, made once.
 #[derive(Debug)]
 pub(crate) struct Signature {
@@ -91,8 +99,7 @@ pub(crate) struct Broker {
     pub(crate) figures: Figures,
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) tasks: Tasks,
-    pub(crate) admin_pace: AdminPace,
-    next_queue: AtomicU32,
+    pub(crate) turns: Turns,
 }
 
 /// What [`Broker::new`] is made of.
@@ -137,8 +144,10 @@ impl Broker {
             figures: Figures::default(),
             registrar,
             tasks,
-            admin_pace: AdminPace::starting_at(Instant::now()),
-            next_queue: AtomicU32::new(0),
+            turns: Turns {
+                operators: AdminPace::starting_at(Instant::now()),
+                queue: AtomicU32::new(0),
+            },
         }
     }
 
@@ -160,7 +169,7 @@ impl Broker {
 
     /// A queue for a sender that does not care.
     pub(crate) fn any_queue(&self, queues: i32) -> i32 {
-        let turn = self.next_queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
+        let turn = self.turns.queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
         turn.cast_signed().checked_rem(queues).unwrap_or(0)
     }
 

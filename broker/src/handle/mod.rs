@@ -81,7 +81,7 @@ fn answer(broker: &Arc<Broker>, call: Call) -> Answer {
 /// Answers an operator's request when it is its turn.
 fn in_turn(broker: &Arc<Broker>, mut call: Call) -> Answer {
     let per_second = broker.config().admin_per_second_max;
-    match broker.admin_pace.admit(Instant::now(), per_second) {
+    match broker.turns.operators.admit(Instant::now(), per_second) {
         Some(Duration::ZERO) => answer_at_once(broker, call),
         Some(wait) => {
             let (replier, later) = (call.hold(), Arc::clone(broker));

@@ -221,7 +221,7 @@ async fn heads_have_limits_and_what_is_just_within_them_is_taken() {
 
 #[tokio::test]
 async fn other_versions_and_bare_line_ends_are_refused() {
-    let house = house(|_| {}).await;
+    let house = house(|config| config.head_timeout = Duration::from_secs(1)).await;
     let addr = house.gateway.http_addr;
     let head = LAST.strip_suffix("hello").unwrap();
     for (request, status) in [
