@@ -17,7 +17,9 @@ use runtime::{Tasks, Watermark, clock};
 use store::Store;
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
+use tokio::time::Instant;
 
+use crate::admin_pace::AdminPace;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::figures::Figures;
@@ -49,6 +51,14 @@ pub(crate) struct Polls {
     pub(crate) arrivals: Mutex<Vec<(Text, i32, i64)>>,
     /// There are arrivals, or an earlier deadline.
     pub(crate) changed: Notify,
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pub(crate) operators: AdminPace,
+    /// Of the queues, for senders that do not care.
+    queue: AtomicU32,
 }
 
 /// What stands in each message and reply, made once.
@@ -90,7 +100,7 @@ pub(crate) struct Broker {
     pub(crate) figures: Figures,
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) tasks: Tasks,
-    next_queue: AtomicU32,
+    pub(crate) turns: Turns,
 }
 
 /// What [`Broker::new`] is made of.
@@ -135,7 +145,10 @@ impl Broker {
             figures: Figures::default(),
             registrar,
             tasks,
-            next_queue: AtomicU32::new(0),
+            turns: Turns {
+                operators: AdminPace::starting_at(Instant::now()),
+                queue: AtomicU32::new(0),
+            },
         }
     }
 
@@ -157,7 +170,7 @@ impl Broker {
 
     /// A queue for a sender that does not care.
     pub(crate) fn any_queue(&self, queues: i32) -> i32 {
-        let turn = self.next_queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
+        let turn = self.turns.queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
         turn.cast_signed().checked_rem(queues).unwrap_or(0)
     }
 

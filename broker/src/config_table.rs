@@ -27,7 +27,7 @@ pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Change<R> {
+pub(crate) enum Change<R> {
     Put(R),
     Remove(String),
 }

@@ -298,6 +298,12 @@ impl Offsets {
     }
 }
 
+/// Takes the bytes for the file and for its journal.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn use_bytes(bytes: &[u8]) {
+    crate::state_file::use_bytes::<Snapshot, Change>(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -227,6 +227,24 @@ fn read_line<C: DeserializeOwned>(line: &[u8]) -> Option<C> {
     serde_json::from_slice(change).ok()
 }
 
+/// Takes the bytes for a table and for a journal; what is read must be read again when written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn use_bytes<T, C>(bytes: &[u8])
+where
+    T: Serialize + DeserializeOwned,
+    C: DeserializeOwned,
+{
+    let read = |text: Vec<u8>| serde_json::from_slice::<T>(&state_file::unseal(text).ok()?).ok();
+    let write = |table: &T| state_file::seal(serde_json::to_vec(table).expect("tables serialize"));
+    if let Some(table) = read(bytes.to_vec()) {
+        let text = write(&table);
+        let again = read(text.clone()).expect("a sealed table is one");
+        assert_eq!(write(&again), text);
+    }
+    let (_, whole) = read_journal::<C>(bytes);
+    assert!(whole == 0 || bytes.get(whole - 1) == Some(&b'\n'));
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

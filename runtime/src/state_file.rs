@@ -229,7 +229,8 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// A JSON object with its checksum as last member, which Apache ignores.
-fn seal(mut json: Vec<u8>) -> Vec<u8> {
+#[must_use]
+pub fn seal(mut json: Vec<u8>) -> Vec<u8> {
     // The closing brace makes room for one more member. An empty object would need no comma.
     json.pop();
     let crc = crc32fast::hash(&json);
@@ -239,7 +240,7 @@ fn seal(mut json: Vec<u8>) -> Vec<u8> {
 }
 
 /// The object without its checksum. A file that Apache wrote has none, and is taken as it is.
-fn unseal(mut text: Vec<u8>) -> Result<Vec<u8>, String> {
+pub fn unseal(mut text: Vec<u8>) -> Result<Vec<u8>, String> {
     let (table, seal) = text.split_at(text.len().saturating_sub(SEAL.len() + 10));
     let (frame, digits) = seal.split_at(seal.len().min(SEAL.len()));
     // A few wrong bytes must not make the seal look absent.

@@ -228,7 +228,11 @@ impl Choices {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(cause) => return Err(Failure::file(path, &cause)),
         };
-        let file: File = toml::from_str(&text)
+        Self::from_toml(&text, path)
+    }
+
+    fn from_toml(text: &str, path: &Path) -> Result<Self, Failure> {
+        let file: File = toml::from_str(text)
             .map_err(|error| Failure::config(format!("{}: {error}", path.display())))?;
         let set = file
             .set
@@ -292,6 +296,28 @@ fn store_in(data_dir: &Path, origin: &str) -> Entry {
         &data_dir.join("store").display().to_string(),
         origin,
     )
+}
+
+/// The fuzz target of `gantry.toml`: refused, or entries that a broker reads or refuses.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn gantry_toml(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let Ok(file) = Choices::from_toml(text, Path::new("gantry.toml")) else {
+        return;
+    };
+    // Another file, named by this one, is not this target's business.
+    let file = Choices { conf: None, ..file };
+    let none = Choices::default();
+    let places = [
+        (file, "gantry.toml"),
+        (none.clone(), "GANTRY_"),
+        (none, "--"),
+    ];
+    if let Ok(chosen) = Choices::join(&places) {
+        drop(broker::Config::from_entries(&chosen.broker));
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub struct Config {
     pub retention: Retention,
     pub pulls: Pulls,
     pub limits: Limits,
+    /// Requests of operators and their tools.
+    pub admin_per_second_max: u32,
 }
 
 /// What the broker is called.
@@ -218,6 +220,7 @@ impl Config {
             },
             pulls: Pulls::default(),
             limits: Limits::default(),
+            admin_per_second_max: 100,
         }
     }
 

@@ -173,14 +173,11 @@ fn append_one(
     Ok(gated(broker, sent, &appended, properties.waits))
 }
 
-/// Storing it as a plain message would deliver early what was meant for later.
+/// What a message's properties say is too much, or would be lost if it were stored as a plain one.
 pub(super) fn refuse_unsupported(properties: &ClientProperties<'_>) -> Result<(), Refusal> {
-    match properties.asks_for {
+    match properties.refused {
         None => Ok(()),
-        Some(feature) => {
-            let text = format!("{feature} are not supported by this broker");
-            Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text))
-        }
+        Some(text) => Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text)),
     }
 }
 

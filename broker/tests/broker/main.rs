@@ -8,6 +8,7 @@ mod desk;
 mod disk_faults;
 mod faulty_disk;
 mod life;
+mod limits;
 mod name_servers;
 mod offsets;
 mod pulls;

@@ -5,14 +5,16 @@
 //! protocol-neutral core.
 
 mod admin;
-mod body;
-mod connection;
+pub(crate) mod body;
+pub(crate) mod connection;
 mod duration;
-mod metadata;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
+pub(crate) mod metadata;
 mod percent;
 mod problem;
 mod publish;
-mod router;
+pub(crate) mod router;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::messaging::Messaging;
+
+/// Headers of one request.
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// What handlers need.
 #[derive(Debug)]

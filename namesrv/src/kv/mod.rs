@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 /// The namespace that says on which brokers an ordered topic has how many queues.
 pub(crate) const ORDER_TOPICS: &str = "ORDER_TOPIC_CONFIG";
 /// All namespaces, keys and values together.
-const BYTES_MAX: usize = 4 << 20;
+pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// A namespace or a key.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// Counted for every entry besides its texts, for what keeps it.
 const ENTRY_BYTES: usize = 64;
 

@@ -7,7 +7,7 @@ use proto::remoting::Reply;
 use remoting::{Answer, Call, CallError, Limits, Peer, Replier};
 use tokio::sync::mpsc;
 
-use crate::raw::{ECHO, Raw, Server, echo, json, name, serve, skip, soon, unknown};
+use crate::raw::{ECHO, Raw, Server, echo, frame, json, name, serve, skip, soon, unknown};
 
 /// More than the buffers of both sockets take.
 const FLOOD: usize = 64 << 20;
@@ -35,6 +35,65 @@ async fn the_first_frame_has_a_limit_of_its_own() {
     }
     client.send(&sized(2001)).await;
     assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn headers_have_limits_and_what_is_just_within_them_is_taken() {
+    let server = echo(Limits::default()).await;
+    let remark = |bytes: usize| {
+        let text = "r".repeat(bytes);
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"remark":"{text}"}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let fields = |count: usize| {
+        let fields: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"v\"")).collect();
+        let fields = fields.join(",");
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"extFields":{{{fields}}}}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let field = |name: usize, value: usize| {
+        let (name, value) = ("n".repeat(name), "v".repeat(value));
+        let head = format!(r#"{{"code":{ECHO},"opaque":1,"extFields":{{"{name}":"{value}"}}}}"#);
+        frame(0, head.as_bytes(), b"")
+    };
+    let header = |bytes: usize| {
+        let head = format!(r#"{{"code":{ECHO},"opaque":1}}"#);
+        frame(
+            0,
+            (head.clone() + &" ".repeat(bytes - head.len())).as_bytes(),
+            b"",
+        )
+    };
+    let deep = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"x":{open}{close}}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let twice = format!(r#"{{"code":{ECHO},"opaque":1,"opaque":2}}"#);
+    for (within, beyond) in [
+        (remark(4096), remark(4097)),
+        (fields(256), fields(257)),
+        (field(255, 1), field(256, 1)),
+        (field(1, 65_000), field(1, 65_536)),
+        (header(65_536), header(65_537)),
+        (deep(8), deep(9)),
+        (json(ECHO, 1, 0, b""), frame(0, twice.as_bytes(), b"")),
+    ] {
+        let mut client = server.connect().await;
+        client.send(&within).await;
+        assert_eq!(client.opaques(1).await, [1]);
+        client.send(&beyond).await;
+        assert_eq!(client.next().await, None, "{} bytes", beyond.len());
+    }
 }
 
 #[tokio::test]

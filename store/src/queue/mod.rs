@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
-use proto::message::{QueueId, StoredMessage};
+use proto::message::{QueueId, QueueOffset, StoredMessage};
 
 pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
 pub(crate) use table::Queues;
+
+/// The last place of a queue: files are found by the byte that they begin with, an `i64` in Java.
+pub(crate) const OFFSET_MAX: QueueOffset =
+    QueueOffset(i64::MAX.cast_unsigned() / UNIT_BYTES as u64 - 1);
 
 /// One place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::survey::Behind;
 use super::{OpenError, Recovery, at};
 use crate::append::KeyHashes;
 use crate::index::KeyEntry;
-use crate::queue::QueueState;
+use crate::queue::{OFFSET_MAX, QueueState};
 use crate::segment::{Place, Segment};
 
 /// Records whose places are kept in memory while the log is read.
@@ -68,10 +68,11 @@ impl Recovery {
         if message.sys_flag.is_lost() && !message.sys_flag.is_queued() {
             return true;
         }
-        let Ok(queue) = self.queues.find_or_make(message.topic, message.queue_id) else {
+        let queue = self.queues.find_or_make(message.topic, message.queue_id);
+        let Some(queue) = queue.ok().filter(|_| message.queue_offset <= OFFSET_MAX) else {
             tracing::warn!(
                 log_offset,
-                "a topic or queue that cannot be: left out of the queues"
+                "a topic, queue or place that cannot be: left out of the queues"
             );
             return true;
         };
