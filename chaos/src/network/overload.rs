@@ -14,7 +14,7 @@ const CONNECTIONS: u32 = 64;
 const DEPTH: u32 = 16;
 /// Messages of so many bytes, of which so many are in flight on each connection at most; must some
 /// be refused?
-const SHAPES: [(u32, u32, bool); 2] = [(1024, 512, false), (64 << 10, 64, true)];
+const SHAPES: [(u32, u32, bool); 2] = [(1024, 512, false), (64 << 10, 24, true)];
 const TOO_MUCH: f64 = 3.0;
 const GOODPUT_MIN: f64 = 0.8;
 const P99_MAX: Duration = Duration::from_secs(1);
