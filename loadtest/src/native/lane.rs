@@ -256,7 +256,7 @@ impl Wire<'_> {
             return Err(io::Error::other("an answer to nothing that was asked").into());
         }
         self.in_flight -= 1;
-        let sent = self.sent.get(slot(answer.sequence));
+        let sent = self.lane.sent.get(slot(answer.sequence));
         let waited = sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(*sent));
         self.lane.slowest = self.lane.slowest.max(waited);
         if answer.code != 0 {
