@@ -311,7 +311,10 @@ mod tests {
             write.shutdown().await
         };
         let (sent, read) = tokio::join!(send, read.read_to_end(&mut answer));
-        (answer, read.err().or_else(|| sent.err()).map(|error| error.kind()))
+        (
+            answer,
+            read.err().or_else(|| sent.err()).map(|error| error.kind()),
+        )
     }
 
     fn ends(way: Way, after: u64, end: End) -> Fate {
