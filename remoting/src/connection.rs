@@ -33,8 +33,9 @@ use crate::room::Share;
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
-/// While a connection is busy its deadlines are looked at this often.
-const TICK: Duration = Duration::from_secs(1);
+/// While a connection is busy its deadlines are looked at this often: an answer that says "too late"
+/// after 5 s is at most a tenth late itself.
+const TICK: Duration = Duration::from_millis(400);
 
 /// Why a connection ended, when it was not in order.
 #[derive(Debug, thiserror::Error)]

@@ -116,11 +116,12 @@ async fn serve(
     if started.is_ok() && shown.is_ok() {
         life.until_told_to_stop().await;
     }
-    ports::remove(&chosen.data_dir)?;
+    let removed = ports::remove(&chosen.data_dir);
     let stopped = life.stopping(stop(broker, &doors, &names)).await;
     started?;
     shown?;
-    stopped
+    stopped?;
+    removed
 }
 
 /// The order that loses nothing: first the doors, then the broker, last the routes.
