@@ -6,14 +6,15 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::message::{LogOffset, seal_crc};
 
-use crate::Store;
+use crate::files::Access;
 use crate::segment::Segment;
 use crate::staging::{Batch, Halt};
+use crate::sync::atomic::Ordering;
+use crate::{Store, unflushed};
 
 /// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +113,7 @@ impl Store {
         let to = self.marks.appended_to.load(Ordering::Acquire);
         if from < to {
             if let Err(error) = self.log.sync(from, to) {
-                self.stop();
+                self.stop_unflushed();
                 return Err(WriteError::Flush(error));
             }
             self.marks.durable_to.store(to, Ordering::Release);
@@ -125,10 +126,22 @@ impl Store {
         if self.intake.staging.lock().halt == Some(Halt::Failed) {
             return Err(WriteError::Stopped);
         }
-        segment.file.sync_data().map_err(|error| {
-            self.stop();
+        // Opened anew: a failure to write is told once to each opening of a file, and a flush of
+        // the log at the same time must not miss it.
+        let file = self.disk.open(&segment.path, Access::Write);
+        let file = file.map_err(WriteError::Write)?;
+        file.sync_data().map_err(|error| {
+            self.stop_unflushed();
             WriteError::Flush(error)
         })
+    }
+
+    /// After a failed flush: stops, and sees to it that the next start does not trust the system
+    /// with what may not have reached the disk.
+    pub(crate) fn stop_unflushed(&self) {
+        self.stop();
+        let from = self.marks.durable_to.load(Ordering::Acquire);
+        unflushed::note(&*self.disk, &self.paths.abort, from);
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.
