@@ -206,6 +206,7 @@ fn after_a_failed_flush_nothing_is_acknowledged_and_nobody_sleeps() {
         keeper.join().expect("no panic");
         assert!(store.durable_to().0 >= acknowledged);
         drop(store);
+        disk.fail_no_more();
         disk.crash(&mut || false);
         let store = open(&disk, 4096);
         assert!(store.appended_to().0 >= acknowledged);
