@@ -14,7 +14,7 @@ mod scan;
 mod segments;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -324,7 +324,7 @@ fn take_lock(
         &paths.queues,
         &paths.index,
     ] {
-        disk.create_folders(folder).map_err(at(folder))?;
+        make_folder(disk, folder).map_err(at(folder))?;
     }
     disk.lock(&paths.lock)
         .map_err(|source| match source.kind() {
@@ -336,6 +336,20 @@ fn take_lock(
         })
 }
 
+/// Makes a folder and those above it that are missing, durably: what is acknowledged lies in them.
+fn make_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    if disk.exists(folder)? {
+        return Ok(());
+    }
+    let above = folder
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or(Path::new("."));
+    make_folder(disk, above)?;
+    disk.create_folders(folder)?;
+    disk.sync_folder(above)
+}
+
 /// From now on a missing clean close is noticed.
 fn mark_in_use(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
     let file = disk.open(&paths.abort, Access::Create)?;
@@ -345,7 +359,7 @@ fn mark_in_use(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
 }
 
 /// Says at which path an error happened.
-fn at(path: &std::path::Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     move |source| OpenError::Io {
         path: path.to_owned(),
         source,
