@@ -11,6 +11,7 @@ pub mod clock;
 pub mod conf_file;
 pub mod settings;
 mod signals;
+mod sync;
 mod tasks;
 mod watermark;
 

@@ -6,9 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use parking_lot::Mutex;
 use proto::message::LogOffset;
 
 use crate::Store;
@@ -17,6 +15,8 @@ use crate::persist::PersistError;
 use crate::queue::Queue;
 use crate::read::ReadError;
 use crate::segment::Segment;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// How full the disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
@@ -17,6 +15,8 @@ use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
 use crate::staging::{Batch, Staging};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex};
 
 /// One broker's store. All methods take `&self` and may be called from any thread.
 #[derive(Debug)]
@@ -144,6 +144,16 @@ impl Store {
     /// # Errors
     /// What the disk says; appends go on as long as there is room, and fail when there is none.
     pub fn prepare_once(&self) -> std::io::Result<bool> {
-        self.log.prepare(self.appended_to().0)
+        if !self.needs_preparing() {
+            return Ok(false);
+        }
+        if let Some(filled) = self.log.prepare()?
+            && let Err(error) = filled.sync_data()
+        {
+            // Records were to be written by it as well.
+            self.stop_unflushed();
+            return Err(error);
+        }
+        Ok(self.needs_preparing())
     }
 }

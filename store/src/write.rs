@@ -5,13 +5,13 @@
 //! would prove nothing about the pages that the first one lost.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::message::{LogOffset, seal_crc};
 
-use crate::Store;
 use crate::staging::{Batch, Halt};
+use crate::sync::atomic::Ordering;
+use crate::{Store, unflushed};
 
 /// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +108,20 @@ impl Store {
         let to = self.marks.appended_to.load(Ordering::Acquire);
         if from < to {
             if let Err(error) = self.log.sync(from, to) {
-                self.stop();
+                self.stop_unflushed();
                 return Err(WriteError::Flush(error));
             }
             self.marks.durable_to.store(to, Ordering::Release);
         }
         Ok(LogOffset(to))
+    }
+
+    /// After a failed flush: stops, and sees to it that the next start does not trust the system
+    /// with what may not have reached the disk.
+    pub(crate) fn stop_unflushed(&self) {
+        self.stop();
+        let from = self.marks.durable_to.load(Ordering::Acquire);
+        unflushed::note(&*self.disk, &self.paths.abort, from);
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.

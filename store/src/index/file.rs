@@ -126,6 +126,8 @@ pub(crate) struct IndexFile {
     pub(crate) header: Header,
     file: Arc<dyn File>,
     shape: Shape,
+    /// An append failed half-way and could not be taken back: slots may be ahead of the entries.
+    is_torn: bool,
 }
 
 impl IndexFile {
@@ -142,6 +144,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         })
     }
 
@@ -165,6 +168,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         }))
     }
 
@@ -173,8 +177,21 @@ impl IndexFile {
         usize::try_from(self.shape.entries.saturating_sub(self.header.count)).unwrap_or(0)
     }
 
-    /// Writes entries, which fit, behind the others.
+    /// Writes entries, which fit, behind the others. After an error it may be tried again.
     pub(crate) fn append(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
+        if self.is_torn {
+            self.roll_back(self.header.count)?;
+            self.is_torn = false;
+        }
+        let appended = self.append_once(entries);
+        if appended.is_err() {
+            // So that older entries are found meanwhile.
+            self.is_torn = self.roll_back(self.header.count).is_err();
+        }
+        appended
+    }
+
+    fn append_once(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(());
         };

@@ -153,7 +153,7 @@ fn check_segment(
             }
             Err(reason) => reason,
         };
-        let next = segment.valid_record_behind(position)?;
+        let next = segment.valid_record_from(position + 1)?;
         let behind = segment.bytes_behind(position, u64::MAX)?;
         if next.is_none() && is_last {
             if behind > 0 {

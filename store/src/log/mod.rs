@@ -8,15 +8,15 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
 use crate::Config;
-use crate::files::Disk;
+use crate::files::{Access, Disk, File};
 use crate::segment::Segment;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
@@ -153,20 +153,18 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < self.ahead_of(end)
     }
 
-    /// One step of making room ahead of the writer; `true` when there is more to do.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<bool> {
-        if !self.needs_preparing(end) {
-            return Ok(false);
-        }
-        let synced = {
+    /// One step of making room ahead of the writer; the file that was filled is yet to be synced,
+    /// so that a flush of the log does not find the zeros still to be written.
+    pub(crate) fn prepare(&self) -> io::Result<Option<Arc<dyn File>>> {
+        let filled = {
             let _filling = self.filling.lock();
             self.fill_step()?
         };
-        // So that a flush of the log does not find the zeros still to be written.
-        if let Some(segment) = synced {
-            segment.file.sync_data()?;
-        }
-        Ok(self.needs_preparing(end))
+        // Opened anew: a failure to write is told once to each opening, and the flush of the log
+        // must not miss it.
+        filled
+            .map(|segment| self.disk.open(&segment.path, Access::Write))
+            .transpose()
     }
 
     fn ahead_of(&self, end: u64) -> u64 {

@@ -9,14 +9,15 @@ pub(crate) mod snapshot;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::Mutex;
 use proto::message::{QueueId, StoredMessage};
 
 pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
 pub(crate) use table::Queues;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 
 /// One place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

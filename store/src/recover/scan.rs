@@ -7,7 +7,6 @@
 //! such a hole, so this is damage, and the store does not open.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use proto::message::{RecordError, RecordPrefix, StoredMessage, property, split_keys};
 
@@ -17,6 +16,9 @@ use crate::index::KeyEntry;
 use crate::log::verify;
 use crate::queue::QueueState;
 use crate::segment::Segment;
+use crate::store::Paths;
+use crate::sync::atomic::Ordering;
+use crate::unflushed;
 
 /// A record has at most that much besides its body.
 const RECORD_BYTES_MORE: u64 = 1 << 20;
@@ -48,13 +50,30 @@ impl Recovery {
                 self.write_caches()?;
             }
         }
-        for segment in &self.segments {
-            // What was read may be in memory only.
-            if segment.base < position && segment.base + self.config.segment_bytes > from {
-                segment.file.sync_data().map_err(at(&segment.path))?;
-            }
-        }
+        self.make_durable(from, position)?;
         Ok(Some(position))
+    }
+
+    /// What was read may be in memory only, and after a failed flush a mere flush does not help.
+    fn make_durable(&self, from: u64, end: u64) -> Result<(), OpenError> {
+        let abort = Paths::of(&self.config.root).abort;
+        let noted = unflushed::noted(&*self.disk, &abort).map_err(at(&abort))?;
+        let rewritten_from = noted.unwrap_or(end);
+        for segment in &self.segments {
+            let segment_end = segment.base + self.config.segment_bytes;
+            if segment.base >= end || segment_end <= from.min(rewritten_from) {
+                continue;
+            }
+            let flush = || {
+                segment.rewrite(rewritten_from.max(segment.base), end.min(segment_end))?;
+                segment.file.sync_data()
+            };
+            flush().map_err(|error| {
+                unflushed::note(&*self.disk, &abort, from);
+                at(&segment.path)(error)
+            })?;
+        }
+        Ok(())
     }
 
     fn take_record(&mut self, segment: &Segment, position: u64) -> Result<Step, RecordError> {
@@ -184,7 +203,9 @@ impl Recovery {
             let from = position.max(part.base);
             let found = part.bytes_behind(from, zeros_max).map_err(at(&part.path))?;
             if found > 0 && valid.is_none() {
-                valid = part.valid_record_behind(from).map_err(at(&part.path))?;
+                // A record that has lost its seal alone passes as one from before there were any.
+                let behind = from.max(position + 1);
+                valid = part.valid_record_from(behind).map_err(at(&part.path))?;
             }
             torn_bytes += found;
         }

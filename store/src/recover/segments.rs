@@ -10,6 +10,8 @@ use crate::segment::{Segment, file_name, parse_file_name};
 /// Opens all segments; they must follow each other and have the configured size.
 pub(super) fn load(config: &Config, disk: &dyn Disk) -> Result<Vec<Arc<Segment>>, OpenError> {
     let folder = &config.commit_log_dir;
+    // A process that was killed may have left a segment whose name is not durable yet.
+    disk.sync_folder(folder).map_err(at(folder))?;
     let mut bases = Vec::new();
     for entry in disk.list(folder).map_err(at(folder))? {
         if let Some(base) = parse_file_name(&entry.name) {

@@ -24,8 +24,8 @@ impl Segment {
         Ok(end - from)
     }
 
-    /// The first position behind `from` at which a valid record lies.
-    pub(crate) fn valid_record_behind(&self, from: u64) -> io::Result<Option<u64>> {
+    /// The first position at or behind `from` at which a valid record lies.
+    pub(crate) fn valid_record_from(&self, from: u64) -> io::Result<Option<u64>> {
         // The magic is behind the size, and both V1 and V2 begin with the same three bytes.
         const MAGIC: [u8; 3] = [0xDA, 0xA3, 0x20];
         self.each_data_chunk(from, |offset, bytes| {
@@ -34,9 +34,21 @@ impl Segment {
                 .enumerate()
                 .filter(|(_, window)| *window == MAGIC)
                 .filter_map(|(at, _)| (offset + at as u64).checked_sub(4))
-                .filter(|&candidate| candidate > from || candidate == self.base)
+                .filter(|&candidate| candidate >= from)
                 .find(|&candidate| self.has_valid_record(candidate))
         })
+    }
+
+    /// Writes the bytes between two offsets once more, as they are.
+    pub(crate) fn rewrite(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let bytes = u32::try_from(CHUNK_BYTES.min(to - at)).unwrap_or(u32::MAX);
+            let chunk = self.slice(at, bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.file.write_all_at(&chunk, at - self.base)?;
+            at += u64::from(bytes);
+        }
+        Ok(())
     }
 
     fn has_valid_record(&self, position: u64) -> bool {

@@ -106,3 +106,16 @@ pub(crate) fn text(message: &StoredMessage<'_>) -> String {
 pub(crate) fn disk() -> MemoryDisk {
     MemoryDisk::new()
 }
+
+/// A number from the environment: how much of something, or a seed.
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// One line of JSON about what was done, for whoever runs it with `--nocapture`.
+pub(crate) fn report(line: &str) {
+    #[expect(clippy::print_stdout, reason = "that is what it is for")]
+    {
+        println!("{line}");
+    }
+}

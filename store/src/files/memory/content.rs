@@ -39,6 +39,15 @@ impl Content {
         self.unsynced.clear();
     }
 
+    /// Whether readers see something that no sync will make durable.
+    pub(super) fn has_lost(&self) -> bool {
+        let mut to_be = self.durable.clone();
+        self.unsynced
+            .iter()
+            .for_each(|change| change.apply_to(&mut to_be));
+        to_be != self.bytes
+    }
+
     /// Forgets unsynced changes; `survives` decides for each sector of each.
     pub(super) fn crash(&mut self, survives: &mut dyn FnMut() -> bool) {
         for change in std::mem::take(&mut self.unsynced) {

@@ -112,7 +112,7 @@ impl State {
     fn change(&mut self) {
         self.pictures.changes += 1;
         if self.pictures.next == Some(self.pictures.changes) {
-            self.pictures.next = Some(self.pictures.changes + self.pictures.every);
+            self.pictures.next = Some(self.pictures.changes.saturating_add(self.pictures.every));
             let picture = Picture {
                 change: self.pictures.changes,
                 disk: self.copy(),
@@ -205,6 +205,15 @@ impl MemoryDisk {
     /// Forgets the faults that were planned and did not happen.
     pub fn fail_no_more(&self) {
         self.0.lock().faults.planned.clear();
+    }
+
+    /// Whether readers of a file see what a failed sync has lost.
+    #[must_use]
+    pub fn has_lost(&self, path: &Path) -> bool {
+        let mut state = self.0.lock();
+        let file = state.names.file(path);
+        file.and_then(|file| state.content(file).ok())
+            .is_some_and(|content| content.has_lost())
     }
 
     /// How often an operation was asked for.
