@@ -16,6 +16,7 @@ mod seldom;
 pub mod settings;
 mod signals;
 pub mod state_file;
+mod sync;
 mod tasks;
 mod watermark;
 

@@ -6,9 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use proto::message::LogOffset;
 
 use crate::files::Space;
@@ -16,6 +14,8 @@ use crate::persist::PersistError;
 use crate::queue::Queue;
 use crate::read::ReadError;
 use crate::segment::Segment;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::{Retention, Store};
 
 /// How full the disk is.

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
@@ -17,6 +15,8 @@ use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
 use crate::staging::{Batch, Staging};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex};
 use crate::write::WriteError;
 
 /// One broker's store. All methods take `&self` and may be called from any thread.
@@ -186,8 +186,7 @@ impl Store {
         }
         let end = self.appended_to().0;
         if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
-            // Covers records as well, and what it loses no later flush would tell of.
-            self.flush_filled(&filled)?;
+            self.flush_filled(&*filled)?;
         }
         Ok(self.log.needs_preparing(end))
     }

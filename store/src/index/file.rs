@@ -137,6 +137,8 @@ pub(crate) struct IndexFile {
     pub(crate) header: Header,
     file: Arc<dyn File>,
     shape: Shape,
+    /// An append failed half-way and could not be taken back: slots may be ahead of the entries.
+    is_torn: bool,
 }
 
 impl IndexFile {
@@ -153,6 +155,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         })
     }
 
@@ -176,6 +179,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         }))
     }
 
@@ -184,8 +188,21 @@ impl IndexFile {
         usize::try_from(self.shape.entries.saturating_sub(self.header.count)).unwrap_or(0)
     }
 
-    /// Writes entries, which fit, behind the others.
+    /// Writes entries, which fit, behind the others. After an error it may be tried again.
     pub(crate) fn append(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
+        if self.is_torn {
+            self.roll_back(self.header.count)?;
+            self.is_torn = false;
+        }
+        let appended = self.append_once(entries);
+        if appended.is_err() {
+            // So that older entries are found meanwhile.
+            self.is_torn = self.roll_back(self.header.count).is_err();
+        }
+        appended
+    }
+
+    fn append_once(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(());
         };

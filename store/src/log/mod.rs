@@ -10,15 +10,15 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
 use crate::Config;
-use crate::files::Disk;
+use crate::files::{Access, Disk, File};
 use crate::segment::Segment;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
@@ -182,9 +182,9 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
     }
 
-    /// One step of making room ahead of the writer; the segment that it put zeros into, which are
-    /// still to be made durable so that a flush of the log does not find them.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
+    /// One step of making room ahead of the writer; the file that it put zeros into, which are still
+    /// to be made durable so that a flush of the log does not find them.
+    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<dyn File>>> {
         if let Some(base) = self.wanted_segment(end) {
             // Without `filling`: whoever only needs room in the last segment does not wait for it.
             self.create_segment(base)?;
@@ -198,7 +198,11 @@ impl CommitLog {
             self.step(Room::Reserved)?;
             return Ok(None);
         }
-        self.step(Room::Zeroed)
+        // Opened anew: a failure to write is told once to each opening, and the flush of the log
+        // must not miss it.
+        self.step(Room::Zeroed)?
+            .map(|segment| self.disk.open(&segment.path, Access::Write))
+            .transpose()
     }
 
     /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.

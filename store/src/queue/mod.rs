@@ -9,14 +9,15 @@ pub(crate) mod snapshot;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::Mutex;
 use proto::message::{QueueId, QueueOffset, StoredMessage};
 
 pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
 pub(crate) use table::Queues;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 
 /// The last place of a queue: files are found by the byte that they begin with, an `i64` in Java.
 pub(crate) const OFFSET_MAX: QueueOffset =

@@ -17,10 +17,9 @@ mod segments;
 mod survey;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
 use crate::checkpoint::{Checkpoint, Known};
@@ -34,6 +33,7 @@ use crate::queue::{QueueFiles, Queues, Unsynced};
 use crate::segment::Segment;
 use crate::staging::Staging;
 use crate::store::{Intake, Paths, Steps};
+use crate::sync::{Condvar, Mutex};
 use crate::{Config, Store};
 
 /// Why a store did not open.
@@ -328,6 +328,9 @@ fn take_lock(
     disk: &dyn Disk,
     paths: &Paths,
 ) -> Result<Box<dyn std::fmt::Debug + Send + Sync>, OpenError> {
+    let is_new = !disk
+        .exists(&paths.checkpoint)
+        .map_err(at(&paths.checkpoint))?;
     for folder in [
         &config.root,
         &config.commit_log_dir,
@@ -335,6 +338,9 @@ fn take_lock(
         &paths.index,
     ] {
         disk.create_folders(folder).map_err(at(folder))?;
+        if is_new {
+            sync_folders_above(disk, folder).map_err(at(folder))?;
+        }
     }
     disk.lock(&paths.lock)
         .map_err(|source| match source.kind() {
@@ -346,16 +352,35 @@ fn take_lock(
         })
 }
 
+/// Makes the names of new folders durable: what is acknowledged lies in them. All the way up,
+/// because a process that was killed may have made any of them.
+fn sync_folders_above(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    for above in folder.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        match disk.sync_folder(above) {
+            // Not to be read by us, so not made by us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// From now on a missing clean close is noticed.
 fn mark_in_use(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
     let file = disk.open(&paths.abort, Access::Create)?;
+    file.set_size(0)?;
     file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
     file.sync_data()?;
     disk.sync_folder(paths.abort.parent().unwrap_or(&paths.abort))
 }
 
 /// Says at which path an error happened.
-fn at(path: &std::path::Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     move |source| OpenError::Io {
         path: path.to_owned(),
         source,

@@ -1,7 +1,6 @@
 //! Reading the part of the log that nobody vouches for into the queues, up to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use proto::message::{RecordError, StoredMessage, property, split_keys};
 
@@ -11,6 +10,9 @@ use crate::append::KeyHashes;
 use crate::index::KeyEntry;
 use crate::queue::{OFFSET_MAX, QueueState};
 use crate::segment::{Place, Segment};
+use crate::store::Paths;
+use crate::sync::atomic::Ordering;
+use crate::unflushed;
 
 /// Records whose places are kept in memory while the log is read.
 const RECORDS_IN_MEMORY_MAX: u32 = 500_000;
@@ -37,13 +39,30 @@ impl Recovery {
                 self.write_caches()?;
             }
         }
-        for segment in &self.segments {
-            // What was read may be in memory only.
-            if segment.base < position && segment.base + self.config.segment_bytes > from {
-                segment.file.sync_data().map_err(at(&segment.path))?;
-            }
-        }
+        self.make_durable(from, position)?;
         Ok(Some(position))
+    }
+
+    /// What was read may be in memory only, and after a failed flush a mere flush does not help.
+    fn make_durable(&self, from: u64, end: u64) -> Result<(), OpenError> {
+        let abort = Paths::of(&self.config.root).abort;
+        let noted = unflushed::noted(&*self.disk, &abort).map_err(at(&abort))?;
+        let rewritten_from = noted.unwrap_or(end);
+        for segment in &self.segments {
+            let segment_end = segment.base + self.config.segment_bytes;
+            if segment.base >= end || segment_end <= from.min(rewritten_from) {
+                continue;
+            }
+            let flush = || {
+                segment.rewrite(rewritten_from.max(segment.base), end.min(segment_end))?;
+                segment.file.sync_data()
+            };
+            flush().map_err(|error| {
+                unflushed::note(&*self.disk, &abort, from);
+                at(&segment.path)(error)
+            })?;
+        }
+        Ok(())
     }
 
     fn take_record(&mut self, segment: &Segment, position: u64) -> Result<Step, RecordError> {

@@ -101,6 +101,8 @@ fn missing(file: PathBuf, from: u64, to: u64) -> Option<Damage> {
 /// First offsets and sizes of all files that could be segments of this log.
 fn list(config: &Config, disk: &dyn Disk) -> Result<Sizes, OpenError> {
     let folder = &config.commit_log_dir;
+    // A process that was killed may have left a segment whose name is not durable yet.
+    disk.sync_folder(folder).map_err(at(folder))?;
     let mut found = Vec::new();
     for entry in disk.list(folder).map_err(at(folder))? {
         let path = folder.join(&entry.name);

@@ -77,6 +77,18 @@ impl Segment {
         })
     }
 
+    /// Writes the bytes between two offsets once more, as they are.
+    pub(crate) fn rewrite(&self, from: u64, to: u64) -> io::Result<()> {
+        let mut at = from;
+        while at < to {
+            let bytes = u32::try_from(CHUNK_BYTES.min(to - at)).unwrap_or(u32::MAX);
+            let chunk = self.slice(at, bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.file.write_all_at(&chunk, at - self.base)?;
+            at += u64::from(bytes);
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_valid(&self, position: u64, sealed_from: u64) -> bool {
         self.with_place(position, sealed_from, |_| ()).is_ok()
     }

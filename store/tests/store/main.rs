@@ -2,6 +2,7 @@
 
 mod apache;
 mod append_and_read;
+mod damage;
 mod faults;
 mod full;
 mod hostile;
