@@ -304,10 +304,13 @@ fn a_failed_flush_stops_the_store_for_good() {
 #[test]
 fn a_failed_flush_of_the_room_ahead_stops_the_store_too() {
     let disk = disk();
-    let (store, _) = open(&disk);
+    // So large that there is room ahead which is not there at once.
+    let config = store::Config {
+        segment_bytes: 64 << 20,
+        ..config()
+    };
+    let (store, _) = Store::open(config, std::sync::Arc::new(disk.clone())).expect("opens");
     send(&store, TOPIC, 0, &body(0));
-    // The first step makes the next segment, the second fills it.
-    assert!(matches!(store.prepare_once(), Ok(true)));
     disk.fail(Operation::Sync, 1, Fault::Error(ErrorKind::Other));
     assert!(matches!(store.prepare_once(), Err(WriteError::Flush(_))));
     assert!(matches!(store.flush_once(), Err(WriteError::Stopped)));
