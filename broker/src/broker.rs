@@ -25,6 +25,7 @@ use crate::groups::Groups;
 use crate::locks::Locks;
 use crate::long_poll::{LongPolls, ParkedPull};
 use crate::offsets::Offsets;
+use crate::pressure::Pressure;
 use crate::refusal::Refusal;
 use crate::register::Registrar;
 use crate::topics::Topics;
@@ -84,6 +85,7 @@ pub(crate) struct Broker {
     pub(crate) locks: Mutex<Locks>,
     pub(crate) polls: Polls,
     pub(crate) gates: Gates,
+    pub(crate) pressure: Pressure,
     pub(crate) figures: Figures,
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) tasks: Tasks,
@@ -128,6 +130,7 @@ impl Broker {
                 written: Watermark::starting_at(log_end),
                 acknowledged: Watermark::starting_at(log_end),
             },
+            pressure: Pressure::new(std::time::Instant::now()),
             figures: Figures::default(),
             registrar,
             tasks,
@@ -310,11 +313,14 @@ impl Broker {
             .store
             .queue_bounds(&topic, store_queue)
             .map_or(0, |bounds| bounds.max.0);
-        if i64::try_from(end).is_ok_and(|end| end > from) {
+        // A topic is removed first and its pulls are taken out after: either that finds this one, or
+        // this finds the topic gone.
+        let gone = self.state.topics.find(&topic).is_none();
+        if gone || i64::try_from(end).is_ok_and(|end| end > from) {
             // Not under the lock: the answer may park it once more.
             let pull = self.polls.parked.lock().take(id);
             if let Some(pull) = pull {
-                crate::handle::answer_again(self, pull, false);
+                crate::handle::answer_again(self, pull, gone);
             }
         }
     }

@@ -16,6 +16,7 @@ mod locks;
 mod long_poll;
 mod loops;
 mod offsets;
+mod pressure;
 mod refusal;
 mod register;
 mod start;

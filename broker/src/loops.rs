@@ -44,7 +44,7 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
             writer.gates.written.stop();
             writer.gates.acknowledged.stop();
         }
-        outcome
+        after_the_cause(outcome, &stop)
     })?;
     if !is_sync {
         let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
@@ -56,9 +56,20 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
         })?;
     }
     let (filled, stop) = (Arc::clone(&broker.store), log_tasks.clone());
-    log_tasks.thread("log-filler", move || fill_ahead(&filled, &filler, &stop))?;
+    log_tasks.essential_thread("log-filler", move || {
+        after_the_cause(fill_ahead(&filled, &filler, &stop), &stop)
+    })?;
     let (keeper, stop) = (Arc::clone(broker), log_tasks.clone());
     log_tasks.essential_thread("log-keeper", move || keep_log(&keeper, &stop))
+}
+
+/// The thread whose write or flush failed says why the process ends; others that find the store
+/// stopped let it speak first.
+fn after_the_cause(outcome: Result<(), WriteError>, stop: &Tasks) -> Result<(), WriteError> {
+    if matches!(outcome, Err(WriteError::Stopped)) {
+        let _ended = stop.rest(PERSIST_EVERY);
+    }
+    outcome
 }
 
 /// Woken by appends. The heart of the broker: everything staged is written at once, with sync flush
@@ -130,17 +141,19 @@ impl Filler {
 
 /// Woken by the writer when the prepared room gets short; keeps room ahead of it, so that it never
 /// waits for any. Fills with zeros at a rate that leaves the disk to the messages.
-fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) {
+fn fill_ahead(store: &Store, filler: &Filler, stop: &Tasks) -> Result<(), WriteError> {
     while !stop.is_cancelled() {
         match store.prepare_once() {
             Ok(true) => filler.wait(FILL_STEP_EVERY),
             Ok(false) => filler.wait(STOP_CHECK_EVERY),
-            Err(error) => {
+            Err(WriteError::Write(error)) => {
                 tracing::warn!(%error, "cannot make room in the log");
                 filler.wait(PERSIST_EVERY);
             }
+            Err(fatal) => return Err(fatal),
         }
     }
+    Ok(())
 }
 
 /// Something that is due again and again.
@@ -174,6 +187,7 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
         if let Err(error) = broker.store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
         }
+        broker.store.check_segments()?;
         if let Err(error) = broker.store.trim_cache() {
             tracing::warn!(%error, "cannot give back memory of the log");
         }

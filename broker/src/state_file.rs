@@ -45,7 +45,10 @@ pub(crate) struct StateFile {
 #[derive(Debug)]
 struct Journal {
     file: File,
+    /// Those of whole lines.
     bytes: u64,
+    /// An append failed: there may be a part of a line behind the whole ones.
+    torn: bool,
     /// Size of the file that the journal adds to.
     snapshot_bytes: u64,
 }
@@ -96,6 +99,7 @@ impl StateFile {
         let journal = Mutex::new(Journal {
             file,
             bytes: whole as u64,
+            torn: false,
             snapshot_bytes,
         });
         Ok((Self { path, journal }, snapshot, changes))
@@ -117,11 +121,17 @@ impl StateFile {
             )?;
         }
         let mut journal = self.journal.lock();
+        if journal.torn {
+            // Behind a part of a line nothing would be found again.
+            journal.file.set_len(journal.bytes)?;
+        }
+        journal.torn = true;
         journal.file.write_all(&lines)?;
-        journal.bytes += lines.len() as u64;
         if how == Durability::Synced {
             journal.file.sync_data()?;
         }
+        journal.bytes += lines.len() as u64;
+        journal.torn = false;
         Ok(())
     }
 
@@ -153,6 +163,7 @@ impl StateFile {
         write_new(&self.path, &text)?;
         journal.file.set_len(0)?;
         journal.bytes = 0;
+        journal.torn = false;
         journal.snapshot_bytes = text.len() as u64;
         Ok(())
     }
@@ -336,6 +347,21 @@ mod tests {
                 "bit {at}: {snapshot:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_change_behind_one_that_was_written_in_part_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, ..) = load(folder.path()).unwrap();
+        file.append(&[1], Durability::Written).unwrap();
+        {
+            let mut journal = file.journal.lock();
+            journal.file.write_all(b"0bad0bad 2").unwrap();
+            journal.torn = true;
+        }
+        file.append(&[3], Durability::Written).unwrap();
+        drop(file);
+        assert_eq!(load(folder.path()).unwrap().2, [1, 3]);
     }
 
     #[test]

@@ -10,13 +10,13 @@ use proto::remoting::header::Serialization;
 /// Load, latency and proof for a native RocketMQ broker.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
-pub(crate) struct Usage {
+pub struct Usage {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Load over the native protocol
     #[command(subcommand)]
     Native(Native),
@@ -26,12 +26,10 @@ pub(crate) enum Command {
     Sink(Sink),
     /// Two brokers in turn, under the same load; prints the ratio
     Compare(Compare),
-    /// `gantry standalone` under load, killed again and again; nothing acknowledged may be lost
-    Crash(Crash),
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Native {
+pub enum Native {
     /// Send as fast as answers come (or at --rate)
     Send(Send),
     /// Read a topic as fast as it comes
@@ -42,50 +40,50 @@ pub(crate) enum Native {
 
 /// Which broker.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Target {
+pub struct Target {
     /// Name server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9876")]
-    pub(crate) namesrv: Text,
+    pub namesrv: Text,
     /// Broker; instead of asking the name server (and then nothing can be read back)
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) broker: Option<Text>,
+    pub broker: Option<Text>,
     /// Topic; created if it does not exist
     #[arg(long, default_value = "loadtest")]
-    pub(crate) topic: Text,
+    pub topic: Text,
     /// Its queues on each broker, 100 at most
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) queues: u32,
+    pub queues: u32,
 }
 
 /// How hard, and for how long.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Shape {
+pub struct Shape {
     /// Connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) conns: u32,
+    pub conns: u32,
     /// Messages in flight on each connection (with --rate: at most)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub(crate) depth: u32,
+    pub depth: u32,
     /// Messages a second in all, sent when they are due whatever the answers do: latency is counted
     /// from when a message was due, so waiting for a slow broker counts
     #[arg(long)]
-    pub(crate) rate: Option<f64>,
+    pub rate: Option<f64>,
     /// Bytes of a body
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
-    pub(crate) size: u32,
+    pub size: u32,
     /// Seconds that count
     #[arg(long, default_value = "5", value_parser = seconds)]
-    pub(crate) secs: Duration,
+    pub secs: Duration,
     /// Seconds before that do not
     #[arg(long, default_value = "2", value_parser = seconds)]
-    pub(crate) warm: Duration,
+    pub warm: Duration,
     /// How request headers are serialized
     #[arg(long, value_enum, default_value_t = Ser::Json)]
-    pub(crate) ser: Ser,
+    pub ser: Ser,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Ser {
+pub enum Ser {
     Json,
     Binary,
 }
@@ -100,108 +98,80 @@ impl From<Ser> for Serialization {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Send {
+pub struct Send {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub target: Target,
     #[command(flatten)]
-    pub(crate) shape: Shape,
+    pub shape: Shape,
     /// Afterwards read everything acknowledged back and check it
     #[arg(long)]
-    pub(crate) verify: bool,
+    pub verify: bool,
     /// Where acknowledgements are logged before they count [default: a temporary file]
     #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
+    pub log: Option<PathBuf>,
     /// Do not ask for the order of messages that were in flight together (Apache does not keep it)
     #[arg(long)]
-    pub(crate) any_order: bool,
+    pub any_order: bool,
     /// Where to write the result
     #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Pull {
+pub struct Pull {
     #[command(flatten)]
-    pub(crate) target: Target,
+    pub target: Target,
     /// Connections
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) conns: u32,
+    pub conns: u32,
     /// Messages of one pull at most
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(i32).range(1..=1024))]
-    pub(crate) batch: i32,
+    pub batch: i32,
     /// Seconds that count
     #[arg(long, default_value = "5", value_parser = seconds)]
-    pub(crate) secs: Duration,
+    pub secs: Duration,
     /// Where to write the result
     #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Verify {
+pub struct Verify {
     /// Logs of one run
     #[arg(required = true, value_name = "LOG")]
-    pub(crate) logs: Vec<PathBuf>,
+    pub logs: Vec<PathBuf>,
     /// Name server, if not the one that the log names
     #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) namesrv: Option<Text>,
+    pub namesrv: Option<Text>,
     /// Do not ask for the order of messages that were in flight together
     #[arg(long)]
-    pub(crate) any_order: bool,
+    pub any_order: bool,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Sink {
+pub struct Sink {
     /// Where to listen; port 0 takes any free one, which is printed
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
-    pub(crate) listen: String,
+    pub listen: String,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Compare {
+pub struct Compare {
     /// Broker, or `sink` for a server of our own that only answers
-    pub(crate) a: Text,
+    pub a: Text,
     /// The other
-    pub(crate) b: Text,
+    pub b: Text,
     /// How often each
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rounds: u32,
+    pub rounds: u32,
     /// Topic; created if it does not exist
     #[arg(long, default_value = "loadtest")]
-    pub(crate) topic: Text,
+    pub topic: Text,
     /// Its queues, 100 at most
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) queues: u32,
+    pub queues: u32,
     #[command(flatten)]
-    pub(crate) shape: Shape,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Crash {
-    /// The `gantry` binary
-    #[arg(long, value_name = "FILE")]
-    pub(crate) gantry: PathBuf,
-    /// Empty folder for data and logs; removed after success
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// How often it is killed
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) cycles: u32,
-    /// Repeats the moments of an earlier run [default: any]
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// sync or async, as `gantry standalone` takes it
-    #[arg(long, default_value = "sync")]
-    pub(crate) flush: String,
-    /// Connections
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) conns: u32,
-    /// Messages in flight on each connection
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=8192))]
-    pub(crate) depth: u32,
-    /// Bytes of a body
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=4_194_304))]
-    pub(crate) size: u32,
+    pub shape: Shape,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -15,7 +15,7 @@ use crate::{report, sink};
 const SINK: &str = "sink";
 
 /// `loadtest compare`
-pub(crate) async fn run(args: &Compare) -> Result<(), Failure> {
+pub async fn run(args: &Compare) -> Result<(), Failure> {
     let tasks = Tasks::root();
     let mut plans = Vec::new();
     for name in [&args.a, &args.b] {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use client::AskError;
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error("{what}: {cause}")]
@@ -21,12 +21,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |cause| Self::Io { what, cause }
     }
 
-    pub(crate) fn bad_file(path: &Path, why: impl ToString) -> Self {
+    pub fn bad_file(path: &Path, why: impl ToString) -> Self {
         Self::BadFile {
             path: path.to_owned(),
             why: why.to_string(),

@@ -22,7 +22,7 @@ const READ_BYTES: usize = 256 << 10;
 const FRAME_BYTES_MAX: usize = 16 << 20;
 
 /// `loadtest sink`
-pub(crate) async fn run(args: &Sink) -> Result<(), Failure> {
+pub async fn run(args: &Sink) -> Result<(), Failure> {
     let tasks = Tasks::root();
     let addr = start(&args.listen, &tasks).await?;
     report::out(&format!("sink listens on {addr}"));
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &Sink) -> Result<(), Failure> {
 }
 
 /// Listens, and answers until `tasks` is told to stop.
-pub(crate) async fn start(listen: &str, tasks: &Tasks) -> Result<SocketAddr, Failure> {
+pub async fn start(listen: &str, tasks: &Tasks) -> Result<SocketAddr, Failure> {
     let failed = || Failure::io(format!("cannot listen on {listen}"));
     let listener = TcpListener::bind(listen).await.map_err(failed())?;
     let addr = listener.local_addr().map_err(failed())?;

@@ -17,6 +17,7 @@ use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
 use crate::staging::{Batch, Staging};
+use crate::write::WriteError;
 
 /// One broker's store. All methods take `&self` and may be called from any thread.
 #[derive(Debug)]
@@ -145,6 +146,27 @@ impl Store {
         self.log.forget(to)
     }
 
+    /// Looks whether somebody else has taken a file of the log away or shortened it: what is written
+    /// to it is then lost at the end of the process.
+    ///
+    /// # Errors
+    /// [`WriteError::Shortened`]; then the store has stopped.
+    pub fn check_segments(&self) -> Result<(), WriteError> {
+        for segment in self.log.segments() {
+            // What cannot be asked is not known to be wrong.
+            let bytes = match self.disk.exists(&segment.path) {
+                Ok(false) => 0,
+                _ => segment.file.size_bytes().unwrap_or(segment.bytes),
+            };
+            if bytes < segment.bytes {
+                self.stop();
+                let file = segment.path.clone();
+                return Err(WriteError::Shortened { file, bytes });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether [`Store::prepare_once`] should be called at once. Cheap enough to ask after each
     /// write.
     #[must_use]
@@ -155,8 +177,14 @@ impl Store {
     /// One step of making room in the log ahead of the writer; `true` when there is more to do.
     ///
     /// # Errors
-    /// What the disk says; appends go on as long as there is room, and fail when there is none.
-    pub fn prepare_once(&self) -> std::io::Result<bool> {
-        self.log.prepare(self.appended_to().0)
+    /// [`WriteError::Write`] when there is no room: appends go on as long as there is some, and fail
+    /// when there is none. After any other the store has stopped.
+    pub fn prepare_once(&self) -> Result<bool, WriteError> {
+        let end = self.appended_to().0;
+        if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
+            // Covers records as well, and what it loses no later flush would tell of.
+            self.flush_filled(&filled)?;
+        }
+        Ok(self.log.needs_preparing(end))
     }
 }

@@ -5,12 +5,14 @@
 //! would prove nothing about the pages that the first one lost.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::message::{LogOffset, seal_crc};
 
 use crate::Store;
+use crate::segment::Segment;
 use crate::staging::{Batch, Halt};
 
 /// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
@@ -20,6 +22,8 @@ pub enum WriteError {
     Write(io::Error),
     #[error("the log could not be flushed: {0}")]
     Flush(io::Error),
+    #[error("{} ends at byte {bytes}: somebody else shortened or removed it", file.display())]
+    Shortened { file: PathBuf, bytes: u64 },
     #[error("the store has stopped after a failed write or flush")]
     Stopped,
 }
@@ -114,6 +118,17 @@ impl Store {
             self.marks.durable_to.store(to, Ordering::Release);
         }
         Ok(LogOffset(to))
+    }
+
+    /// Makes the zeros durable that were put into a segment.
+    pub(crate) fn flush_filled(&self, segment: &Segment) -> Result<(), WriteError> {
+        if self.intake.staging.lock().halt == Some(Halt::Failed) {
+            return Err(WriteError::Stopped);
+        }
+        segment.file.sync_data().map_err(|error| {
+            self.stop();
+            WriteError::Flush(error)
+        })
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.

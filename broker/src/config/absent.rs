@@ -75,7 +75,6 @@ pub(super) const ABSENT: &[Absent] = &[
     ignored("heartbeatThreadPoolNums", ONE_POOL),
     ignored("sendThreadPoolQueueCapacity", ONE_POOL),
     ignored("pullThreadPoolQueueCapacity", ONE_POOL),
-    ignored("waitTimeMillsInSendQueue", ONE_POOL),
     ignored("useReentrantLockWhenPutMessage", OWN_WRITE_PATH),
     ignored("transientStorePoolEnable", OWN_WRITE_PATH),
     ignored("transientStorePoolSize", OWN_WRITE_PATH),

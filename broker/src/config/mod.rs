@@ -109,6 +109,8 @@ pub struct Flush {
     pub interval: Duration,
     /// How long a sender is made to wait in `SYNC_FLUSH`.
     pub timeout: Duration,
+    /// When one waits for longer than this, new sends are refused.
+    pub wait_max: Duration,
 }
 
 /// When old segments go, and what a disk that fills up does.
@@ -203,6 +205,7 @@ impl Config {
                 mode: FlushMode::Sync,
                 interval: Duration::from_millis(500),
                 timeout: Duration::from_secs(5),
+                wait_max: Duration::from_millis(200),
             },
             retention: Retention {
                 delete_at: Hours::new(4),

@@ -241,6 +241,14 @@ const FLUSH: &[K] = &[
     )
     .range(1, 600_000)
     .live(),
+    K::new(
+        "waitTimeMillsInSendQueue",
+        |c| &mut c.flush.wait_max,
+        "While a message waits longer than this for its acknowledgement, new ones are refused with \
+         SYSTEM_BUSY, in ms.",
+    )
+    .range(1, 600_000)
+    .live(),
 ];
 
 const RETENTION: &[K] = &[

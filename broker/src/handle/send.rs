@@ -30,6 +30,7 @@ pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Ans
         None => create_topic(broker, send)?,
     };
     let queue_id = check(broker, send, &topic, peer)?;
+    refuse_under_pressure(broker)?;
     let outcome = if send.is_batch() {
         super::send_batch::append(broker, send, queue_id, peer.addr())
     } else {
@@ -84,6 +85,24 @@ fn check(
     u32::try_from(chosen)
         .map(QueueId)
         .map_err(|_| illegal_message(broker))
+}
+
+/// compat: BrokerFastFailure#cleanExpiredRequestInQueue words it so, but looks at a queue in front
+/// of the log, where we have none.
+fn refuse_under_pressure(broker: &Broker) -> Result<(), Refusal> {
+    let allowed = broker.config().flush.wait_max;
+    let reached = broker.gates.acknowledged.reached();
+    match broker.pressure.too_high(reached, allowed) {
+        None => Ok(()),
+        Some(waited) => {
+            let text = format!(
+                "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in \
+                 queue: {}ms",
+                waited.as_millis()
+            );
+            Err(Refusal::new(ResponseCode::SYSTEM_BUSY, text))
+        }
+    }
 }
 
 pub(super) fn illegal_message(broker: &Broker) -> Refusal {
@@ -214,6 +233,8 @@ fn slice_of(text: Option<&Text>, part: &str) -> Text {
 }
 
 pub(super) fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
+    let reached = broker.gates.acknowledged.reached();
+    broker.pressure.took(last.end.0, reached);
     let gate = if waits {
         &broker.gates.acknowledged
     } else {

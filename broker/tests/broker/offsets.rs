@@ -6,7 +6,7 @@ use proto::remoting::pull::{
 };
 use proto::remoting::{Reply, Request, ResponseCode};
 
-use crate::desk::start;
+use crate::desk::{start, start_in};
 use crate::words::{consumer, offset_is, pull};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,4 +109,37 @@ async fn a_queue_tells_its_range_and_finds_offsets_by_time() {
     };
     assert_eq!(client.ask(search(0)).await, offset_is(0));
     assert_eq!(client.ask(search(i64::MAX)).await, offset_is(2));
+}
+
+/// Clients then go on at the end or at the beginning, as their group wants it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_group_is_not_sent_to_the_beginning_of_a_queue_that_has_lost_it() {
+    let desk = start().await;
+    let client = desk.client();
+    let body = "x".repeat(700_000);
+    for _ in 0..3 {
+        client.send("t", 0, &body).await;
+    }
+    let lost = [
+        desk.path("commitlog/00000000000000000000"),
+        desk.path("queues.snapshot"),
+    ];
+    drop(client);
+    let folder = desk.stop().await;
+    for path in lost {
+        std::fs::remove_file(path).unwrap();
+    }
+    let desk = start_in(folder, &[], Vec::new()).await.unwrap();
+    let client = desk.client();
+    let queue = QueueOf {
+        topic: "t".into(),
+        queue_id: 0,
+    };
+    let asked = Request::MinOffset(queue.clone());
+    assert_eq!(client.ask(asked).await, offset_is(1));
+    let asked = Request::MaxOffset(queue);
+    assert_eq!(client.ask(asked).await, offset_is(3));
+    let text = "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first";
+    let not_found = Reply::refused(ResponseCode::QUERY_NOT_FOUND, text);
+    assert_eq!(client.query_offset("g", "t", 0).await, not_found);
 }

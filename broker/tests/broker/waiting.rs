@@ -178,3 +178,14 @@ async fn the_pulls_of_a_topic_that_is_deleted_wait_no_more() {
     assert_eq!(of_t.await, nothing);
     assert_eq!(started_now(&mut of_u).await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_meets_the_end_of_its_topic_is_answered_and_does_not_wait() {
+    let desk = start().await;
+    let (puller, admin) = (desk.dial().await, desk.dial().await);
+    for _ in 0..100 {
+        admin.create_topic("t", 1).await;
+        let pulled = puller.ask(waiting(pull("t", 0, 0, "*"), LONG));
+        tokio::join!(pulled, admin.delete_topic("t"));
+    }
+}

@@ -3,6 +3,7 @@
 //! Invariants: an acknowledgement is in the log before it is counted; a send is never repeated; what
 //! has no answer when its connection ends is "unanswered", which says nothing about it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,11 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 pub(super) struct Lane {
     pub(super) latency: Histogram<u64>,
     pub(super) first_failure: Option<String>,
+    pub(super) last_ack: Option<Instant>,
+    /// The longest wait for any answer, also a refusal.
+    pub(super) slowest: Duration,
+    /// How often each code came that is not 0.
+    pub(super) refusals: BTreeMap<i64, u64>,
     /// Messages of the schedule that were sent, over all connections.
     scheduled: u64,
 }
@@ -46,6 +52,9 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
     let mut lane = Lane {
         latency: report::histogram(),
         first_failure: None,
+        last_ack: None,
+        slowest: Duration::ZERO,
+        refusals: BTreeMap::new(),
         scheduled: 0,
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
@@ -215,6 +224,7 @@ impl Wire<'_> {
         if acked == 0 {
             return Ok(());
         }
+        self.lane.last_ack = Some(now);
         if let Some(log) = &self.shared.plan.log {
             log.append(&self.records)?;
             self.records.clear();
@@ -237,7 +247,10 @@ impl Wire<'_> {
             return Err(io::Error::other("an answer to nothing that was asked").into());
         }
         self.in_flight -= 1;
+        let waited = now.saturating_duration_since(self.moment(due));
+        self.lane.slowest = self.lane.slowest.max(waited);
         if answer.code != 0 {
+            *self.lane.refusals.entry(answer.code).or_default() += 1;
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             let refusal = || format!("code {}: {}", answer.code, answer.text());
             self.lane.first_failure.get_or_insert_with(refusal);
@@ -262,8 +275,12 @@ impl Wire<'_> {
         Ok(true)
     }
 
+    fn moment(&self, due: u64) -> Instant {
+        self.shared.begin + Duration::from_nanos(due - 1)
+    }
+
     fn measure(&mut self, due: u64, now: Instant) {
-        let due = self.shared.begin + Duration::from_nanos(due - 1);
+        let due = self.moment(due);
         if due >= self.shared.from && due < self.shared.until {
             let latency = now.saturating_duration_since(due).as_micros();
             let latency = u64::try_from(latency).unwrap_or(u64::MAX);

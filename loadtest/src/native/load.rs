@@ -1,5 +1,6 @@
 //! A load: its plan, its lanes side by side, and what came of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,21 +21,21 @@ use crate::verify::Log;
 
 /// What is sent where.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) run: u64,
-    pub(crate) brokers: Vec<Broker>,
-    pub(crate) topic: Text,
-    pub(crate) queues: u32,
-    pub(crate) shape: Shape,
+pub struct Plan {
+    pub run: u64,
+    pub brokers: Vec<Broker>,
+    pub topic: Text,
+    pub queues: u32,
+    pub shape: Shape,
     /// The first producer's number; every connection takes one.
-    pub(crate) first_producer: u32,
-    pub(crate) log: Option<Arc<Log>>,
+    pub first_producer: u32,
+    pub log: Option<Arc<Log>>,
     /// Bodies say when they were due.
-    pub(crate) stamped: bool,
+    pub stamped: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(found: &Found, shape: &Shape) -> Self {
+    pub fn new(found: &Found, shape: &Shape) -> Self {
         Self {
             run: runtime::clock::now_ms().cast_unsigned() << 16
                 | u64::from(std::process::id() & 0xffff),
@@ -76,20 +77,25 @@ pub(super) struct Shared {
 
 /// What came of a load.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Acknowledged within the time that counts.
-    pub(crate) ok: u64,
-    pub(crate) refused: u64,
-    pub(crate) unanswered: u64,
-    pub(crate) first_failure: Option<String>,
-    /// In microseconds.
-    pub(crate) latency: Histogram<u64>,
+    pub ok: u64,
+    pub refused: u64,
+    pub unanswered: u64,
+    pub first_failure: Option<String>,
+    pub last_ack: Option<Instant>,
+    /// The longest wait for any answer, also a refusal.
+    pub slowest: Duration,
+    /// How often each code came that is not 0.
+    pub refusals: BTreeMap<i64, u64>,
+    /// Of acknowledgements, in microseconds.
+    pub latency: Histogram<u64>,
     /// Of this process, for each message.
-    pub(crate) cpu_us: f64,
+    pub cpu_us: f64,
 }
 
 /// Puts the load on from `begin`; ends when its time is over and all is answered, or will not be.
-pub(crate) async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
+pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
     let tasks = Tasks::root();
     let from = begin + plan.shape.warm;
     let until = from + plan.shape.secs;
@@ -122,6 +128,9 @@ pub(crate) async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> 
         refused: 0,
         unanswered: 0,
         first_failure: None,
+        last_ack: None,
+        slowest: Duration::ZERO,
+        refusals: BTreeMap::new(),
         latency: report::histogram(),
         cpu_us: 0.0,
     };
@@ -129,6 +138,11 @@ pub(crate) async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> 
         let lane = lane.map_err(|why| Failure::Impossible(why.to_string()))??;
         tally.latency.add(&lane.latency).expect("the same bounds");
         tally.first_failure = tally.first_failure.or(lane.first_failure);
+        tally.last_ack = tally.last_ack.max(lane.last_ack);
+        tally.slowest = tally.slowest.max(lane.slowest);
+        for (code, count) in lane.refusals {
+            *tally.refusals.entry(code).or_default() += count;
+        }
     }
     if let Some(schedule) = schedule {
         schedule.end();
@@ -173,11 +187,11 @@ async fn progress(shared: Arc<Shared>) {
 }
 
 impl Tally {
-    pub(crate) fn rate(&self, plan: &Plan) -> f64 {
+    pub fn rate(&self, plan: &Plan) -> f64 {
         report::ratio(self.ok, plan.shape.secs.as_secs_f64())
     }
 
-    pub(crate) fn line(&self, plan: &Plan) -> String {
+    pub fn line(&self, plan: &Plan) -> String {
         let shape = &plan.shape;
         let mut line = format!(
             "{} x {} x {} B: {:.0}/s  ok {} refused {} unanswered {}  {}  generator {:.1} us CPU each",
@@ -198,7 +212,7 @@ impl Tally {
         line
     }
 
-    pub(crate) fn to_json(&self, plan: &Plan) -> Value {
+    pub fn to_json(&self, plan: &Plan) -> Value {
         let shape = &plan.shape;
         let rate = self.rate(plan);
         json!({
@@ -214,6 +228,7 @@ impl Tally {
             "refused": self.refused,
             "unanswered": self.unanswered,
             "first_failure": self.first_failure,
+            "refusals": self.refusals,
             "latency_us": report::latency_json(&self.latency),
             "generator_cpu_us": self.cpu_us,
         })

@@ -21,12 +21,12 @@ use crate::report;
 use crate::verify::{self, Log};
 
 pub(crate) use frame::FIRST_OPAQUE;
-pub(crate) use load::{Plan, load};
-pub(crate) use payload::Payload;
-pub(crate) use target::Found;
+pub use load::{Plan, Tally, load};
+pub use payload::{PAYLOAD_BYTES, Payload};
+pub use target::Found;
 
 /// `loadtest native send`
-pub(crate) async fn send(args: &Send) -> Result<(), Failure> {
+pub async fn send(args: &Send) -> Result<(), Failure> {
     let tasks = Tasks::root();
     let found = Found::find(&args.target, &tasks).await?;
     let mut plan = Plan::new(&found, &args.shape);
@@ -38,7 +38,7 @@ pub(crate) async fn send(args: &Send) -> Result<(), Failure> {
     if wants_log {
         let run = found.run(plan.run).await?;
         plan.log = Some(Arc::new(Log::create(&log_path, &run)?));
-        plan.shape.size = plan.shape.size.max(payload::PAYLOAD_BYTES as u32);
+        plan.shape.size = plan.shape.size.max(PAYLOAD_BYTES as u32);
     }
     let tally = load(&plan, Instant::now()).await?;
     let mut result = tally.to_json(&plan);
@@ -69,11 +69,11 @@ pub(crate) async fn send(args: &Send) -> Result<(), Failure> {
 }
 
 /// `loadtest native pull`
-pub(crate) async fn pull(args: &Pull) -> Result<(), Failure> {
+pub async fn pull(args: &Pull) -> Result<(), Failure> {
     pull::run(args).await
 }
 
 /// `loadtest native e2e`
-pub(crate) async fn e2e(args: &Send) -> Result<(), Failure> {
+pub async fn e2e(args: &Send) -> Result<(), Failure> {
     e2e::run(args).await
 }

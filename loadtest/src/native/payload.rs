@@ -9,21 +9,21 @@
 
 use bytes::{Buf, BufMut};
 
-pub(crate) const PAYLOAD_BYTES: usize = 36;
+pub const PAYLOAD_BYTES: usize = 36;
 const MAGIC: &[u8; 4] = b"GLT1";
 const CRC_END: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Payload {
-    pub(crate) run: u64,
-    pub(crate) producer: u32,
-    pub(crate) sequence: u64,
-    pub(crate) due_ns: u64,
+pub struct Payload {
+    pub run: u64,
+    pub producer: u32,
+    pub sequence: u64,
+    pub due_ns: u64,
 }
 
 impl Payload {
     /// Writes itself over the start of `body`, which has at least [`PAYLOAD_BYTES`].
-    pub(crate) fn write(&self, body: &mut [u8]) {
+    pub fn write(&self, body: &mut [u8]) {
         let Some(mut fields) = body.get_mut(CRC_END..PAYLOAD_BYTES) else {
             return;
         };
@@ -39,7 +39,7 @@ impl Payload {
     }
 
     /// `None` unless every byte is as it was written.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    pub fn read(body: &[u8]) -> Option<Self> {
         let (mut head, covered) = body.split_at_checked(CRC_END)?;
         if !head.starts_with(MAGIC) || covered.len() < PAYLOAD_BYTES - CRC_END {
             return None;

@@ -10,25 +10,25 @@ use crate::failure::Failure;
 use crate::verify::{Run, Start};
 
 #[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) client: Client,
-    pub(crate) namesrv: Text,
-    pub(crate) topic: Text,
-    pub(crate) queues: u32,
-    pub(crate) brokers: Vec<Broker>,
+pub struct Found {
+    pub client: Client,
+    pub namesrv: Text,
+    pub topic: Text,
+    pub queues: u32,
+    pub brokers: Vec<Broker>,
     /// Through a name server, so that everything can be read back.
     routed: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Broker {
-    pub(crate) name: Text,
-    pub(crate) addr: Text,
+pub struct Broker {
+    pub name: Text,
+    pub addr: Text,
 }
 
 impl Found {
     /// Finds the brokers and creates the topic on them.
-    pub(crate) async fn find(target: &Target, tasks: &Tasks) -> Result<Self, Failure> {
+    pub async fn find(target: &Target, tasks: &Tasks) -> Result<Self, Failure> {
         let client = Client::connect(Config::new([target.namesrv.clone()]), tasks);
         let mut found = Self {
             client,
@@ -83,7 +83,7 @@ impl Found {
     }
 
     /// Every queue that is written to, with its broker's index.
-    pub(crate) fn all_queues(&self) -> Vec<(u32, Queue)> {
+    pub fn all_queues(&self) -> Vec<(u32, Queue)> {
         let brokers = (0..).zip(&self.brokers);
         brokers
             .flat_map(|(at, broker)| {
@@ -100,7 +100,7 @@ impl Found {
     }
 
     /// What a log of this run says first.
-    pub(crate) async fn run(&self, id: u64) -> Result<Run, Failure> {
+    pub async fn run(&self, id: u64) -> Result<Run, Failure> {
         if !self.routed {
             let why = "only what is found through --namesrv can be read back";
             return Err(Failure::Impossible(why.into()));

@@ -15,25 +15,36 @@ use crate::native::Payload;
 
 /// What the check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Verdict {
-    pub(crate) acknowledged: u64,
-    pub(crate) read: u64,
-    pub(crate) unacknowledged: u64,
-    pub(crate) lost: u64,
-    pub(crate) duplicated: u64,
-    pub(crate) altered: u64,
-    pub(crate) reordered: u64,
-    pub(crate) phantom: u64,
-    pub(crate) gaps: u64,
+pub struct Verdict {
+    pub acknowledged: u64,
+    pub read: u64,
+    pub unacknowledged: u64,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub altered: u64,
+    pub reordered: u64,
+    pub phantom: u64,
+    pub gaps: u64,
+    /// Which were lost.
+    #[serde(skip)]
+    pub missing: Vec<Missing>,
     /// The first few findings, for people.
-    pub(crate) findings: Vec<String>,
+    pub findings: Vec<String>,
+}
+
+/// An acknowledged message that was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub producer: u32,
+    pub sequence: u64,
+    pub place: Place,
 }
 
 const FINDINGS_MAX: usize = 10;
 
 impl Verdict {
     /// Does everything hold that was promised?
-    pub(crate) fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         let broken = [
             self.lost,
             self.altered,
@@ -44,7 +55,7 @@ impl Verdict {
         broken.iter().all(|count| *count == 0)
     }
 
-    pub(crate) fn line(&self) -> String {
+    pub fn line(&self) -> String {
         format!(
             "acknowledged {} read {} unacknowledged {}: lost {} duplicated {} altered {} \
              reordered {} phantom {} gaps {}",
@@ -68,7 +79,7 @@ impl Verdict {
 }
 
 #[derive(Debug)]
-pub(crate) struct Checker {
+pub struct Checker {
     run: u64,
     in_order: bool,
     producers: HashMap<u32, Producer>,
@@ -98,7 +109,7 @@ struct Queue {
 
 impl Checker {
     /// `in_order` asks that messages of one producer stand in a queue as they were sent.
-    pub(crate) fn new(run: u64, in_order: bool) -> Self {
+    pub fn new(run: u64, in_order: bool) -> Self {
         Self {
             run,
             in_order,
@@ -109,12 +120,12 @@ impl Checker {
     }
 
     /// The queue's next message stands here.
-    pub(crate) fn begins(&mut self, start: &Start) {
+    pub fn begins(&mut self, start: &Start) {
         let queue = self.queues.entry((start.broker, start.queue)).or_default();
         queue.next = Some(start.offset);
     }
 
-    pub(crate) fn logged(&mut self, entry: &Entry) {
+    pub fn logged(&mut self, entry: &Entry) {
         match *entry {
             Entry::MaySend { producer, below } => {
                 let producer = self.producers.entry(producer).or_default();
@@ -134,7 +145,7 @@ impl Checker {
     }
 
     /// Messages of one queue come in the order of their offsets.
-    pub(crate) fn read(&mut self, place: Place, body: &[u8]) {
+    pub fn read(&mut self, place: Place, body: &[u8]) {
         let verdict = &mut self.verdict;
         verdict.read += 1;
         let queue = self.queues.entry((place.broker, place.queue)).or_default();
@@ -175,11 +186,16 @@ impl Checker {
         *last = payload.sequence.max(*last);
     }
 
-    pub(crate) fn finish(mut self) -> Verdict {
+    pub fn finish(mut self) -> Verdict {
         for (id, producer) in &self.producers {
             for (sequence, sent) in producer.sent.iter().enumerate() {
                 if let Some(place) = sent.acked.filter(|_| sent.reads == 0) {
                     self.verdict.lost += 1;
+                    self.verdict.missing.push(Missing {
+                        producer: *id,
+                        sequence: sequence as u64,
+                        place,
+                    });
                     self.verdict
                         .find(|| format!("lost: producer {id} sequence {sequence} at {place:?}"));
                 }
@@ -253,6 +269,8 @@ mod tests {
             verdict.holds() && verdict.duplicated == 0
         );
         verdict.findings.clear();
+        assert_eq!(verdict.missing.len() as u64, verdict.lost);
+        verdict.missing.clear();
         verdict
     }
 

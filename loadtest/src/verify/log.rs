@@ -23,25 +23,25 @@ const ACKED: u32 = 2;
 
 /// What all records of a log have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Run {
-    pub(crate) id: u64,
-    pub(crate) namesrv: String,
-    pub(crate) topic: String,
+pub struct Run {
+    pub id: u64,
+    pub namesrv: String,
+    pub topic: String,
     /// Broker names; records have their index.
-    pub(crate) brokers: Vec<String>,
+    pub brokers: Vec<String>,
     /// Where each queue ended before the run began.
-    pub(crate) starts: Vec<Start>,
+    pub starts: Vec<Start>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Start {
-    pub(crate) broker: u32,
-    pub(crate) queue: u32,
-    pub(crate) offset: u64,
+pub struct Start {
+    pub broker: u32,
+    pub queue: u32,
+    pub offset: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub enum Entry {
     MaySend {
         producer: u32,
         below: u64,
@@ -55,18 +55,18 @@ pub(crate) enum Entry {
 
 /// Where a message stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
-    pub(crate) broker: u32,
-    pub(crate) queue: u32,
-    pub(crate) offset: u64,
+pub struct Place {
+    pub broker: u32,
+    pub queue: u32,
+    pub offset: u64,
 }
 
 /// A log that is being written, by several connections at once.
 #[derive(Debug)]
-pub(crate) struct Log(File);
+pub struct Log(File);
 
 impl Log {
-    pub(crate) fn create(path: &Path, run: &Run) -> Result<Self, Failure> {
+    pub fn create(path: &Path, run: &Run) -> Result<Self, Failure> {
         let failed = || Failure::io(format!("cannot write {}", path.display()));
         let mut file = OpenOptions::new()
             .create(true)
@@ -81,7 +81,7 @@ impl Log {
     }
 
     /// Writes whole records in one go.
-    pub(crate) fn append(&self, records: &[u8]) -> Result<(), Failure> {
+    pub fn append(&self, records: &[u8]) -> Result<(), Failure> {
         (&self.0)
             .write_all(records)
             .map_err(Failure::io("cannot write the log"))
@@ -89,7 +89,7 @@ impl Log {
 }
 
 impl Entry {
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+    pub fn put(&self, out: &mut Vec<u8>) {
         let (kind, producer, place, sequence) = match *self {
             Self::MaySend { producer, below } => {
                 let nowhere = Place {
@@ -137,7 +137,7 @@ impl Entry {
 }
 
 /// Reads a log.
-pub(crate) fn read(path: &Path) -> Result<(Run, Vec<Entry>), Failure> {
+pub fn read(path: &Path) -> Result<(Run, Vec<Entry>), Failure> {
     let bytes =
         std::fs::read(path).map_err(Failure::io(format!("cannot read {}", path.display())))?;
     let bad = |why: &str| Failure::bad_file(path, why);

@@ -12,27 +12,27 @@ use crate::command::Verify;
 use crate::failure::Failure;
 use crate::report;
 
-pub(crate) use check::Verdict;
-pub(crate) use log::{Entry, Log, Place, Run, Start};
+pub use check::{Checker, Missing, Verdict};
+pub use log::{Entry, Log, Place, Run, Start, read as read_log};
 
 /// `loadtest verify`
-pub(crate) async fn logs(args: &Verify) -> Result<(), Failure> {
+pub async fn logs(args: &Verify) -> Result<(), Failure> {
     let verdict = check(&args.logs, args.namesrv.clone(), !args.any_order).await?;
     report::out(&verdict.line());
     judge(&verdict)
 }
 
 /// Reads back what these logs of one run say, from where the first of them began.
-pub(crate) async fn check(
+pub async fn check(
     logs: &[PathBuf],
     namesrv: Option<Text>,
     in_order: bool,
 ) -> Result<Verdict, Failure> {
-    let mut all: Option<(Run, check::Checker)> = None;
+    let mut all: Option<(Run, Checker)> = None;
     for path in logs {
         let (run, entries) = log::read(path)?;
         let (first, checker) = all.get_or_insert_with(|| {
-            let mut checker = check::Checker::new(run.id, in_order);
+            let mut checker = Checker::new(run.id, in_order);
             run.starts.iter().for_each(|start| checker.begins(start));
             (run.clone(), checker)
         });
@@ -51,7 +51,7 @@ pub(crate) async fn check(
 }
 
 /// An error unless everything holds.
-pub(crate) fn judge(verdict: &Verdict) -> Result<(), Failure> {
+pub fn judge(verdict: &Verdict) -> Result<(), Failure> {
     if verdict.holds() {
         return Ok(());
     }

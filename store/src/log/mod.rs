@@ -180,22 +180,24 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
     }
 
-    /// One step of making room ahead of the writer; `true` when there is more to do.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<bool> {
+    /// One step of making room ahead of the writer; the segment that it put zeros into, which are
+    /// still to be made durable so that a flush of the log does not find them.
+    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
         if self.is_short(end) {
             let _filling = self.filling.lock();
             self.step(Room::Reserved)?;
-        } else if self.wants_zeros(end) {
-            let filled = {
-                let _filling = self.filling.lock();
-                self.step(Room::Zeroed)?
-            };
-            // So that a flush of the log does not find the zeros still to be written.
-            if let Some(segment) = filled {
-                segment.file.sync_data()?;
-            }
+            return Ok(None);
         }
-        Ok(self.is_short(end) || self.wants_zeros(end))
+        if !self.wants_zeros(end) {
+            return Ok(None);
+        }
+        let _filling = self.filling.lock();
+        self.step(Room::Zeroed)
+    }
+
+    /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
+    pub(crate) fn needs_preparing(&self, end: u64) -> bool {
+        self.is_short(end) || self.wants_zeros(end)
     }
 
     fn wants_zeros(&self, end: u64) -> bool {

@@ -134,12 +134,22 @@ impl QueueFiles {
         let (units, _) = units.split_at_mut(count);
         match self.file(queue, base, None) {
             Ok(file) => {
-                file.read_at(units.as_flattened_mut(), at)?;
+                let read = file.read_at(units.as_flattened_mut(), at);
+                read.map_err(|error| self.named(queue, base, at, &error))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
         Ok(count)
+    }
+
+    /// The error with the place that it is about.
+    fn named(&self, queue: &Queue, base: u64, at: u64, error: &io::Error) -> io::Error {
+        let path = self
+            .queue_folder(&queue.topic, queue.id)
+            .join(file_name(base));
+        let text = format!("{} at byte {at}: {error}", path.display());
+        io::Error::new(error.kind(), text)
     }
 
     /// Writes the tails of all queues that have one. After an error nothing is forgotten.

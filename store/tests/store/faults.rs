@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proto::message::{LogOffset, QueueId, QueueOffset, records};
-use store::files::{Disk, Fault, MemoryDisk, Operation, Space};
+use store::files::{Access, Disk, Fault, MemoryDisk, Operation, Space};
 use store::{
     AppendError, DiskLevel, ExpireTime, OpenError, PersistError, ReadError, Store, WriteError,
 };
@@ -298,6 +298,23 @@ fn a_failed_flush_stops_the_store_for_good() {
     assert_eq!(bodies(&store, TOPIC, 0, 0), expected(1));
 }
 
+/// It covers the records of its segment as well, and the disk tells of a failure only once.
+#[test]
+fn a_failed_flush_of_the_room_ahead_stops_the_store_too() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    send(&store, TOPIC, 0, &body(0));
+    // The first step makes the next segment, the second fills it.
+    assert!(matches!(store.prepare_once(), Ok(true)));
+    disk.fail(Operation::Sync, 1, Fault::Error(ErrorKind::Other));
+    assert!(matches!(store.prepare_once(), Err(WriteError::Flush(_))));
+    assert!(matches!(store.flush_once(), Err(WriteError::Stopped)));
+    assert!(matches!(
+        store.append(&draft(TOPIC, 0, b"x"), NOW),
+        Err(AppendError::Stopped)
+    ));
+}
+
 #[test]
 fn a_failed_or_short_write_stops_the_store_for_good() {
     for fault in [
@@ -497,5 +514,31 @@ fn a_deleted_topic_is_gone_and_may_come_again() {
         let (store, opened) = open(&disk);
         assert_eq!(opened.queues_rebuilt, rebuild);
         check(&store);
+    }
+}
+
+#[test]
+fn a_segment_that_somebody_else_shortens_or_removes_stops_the_store() {
+    let harm: [fn(&MemoryDisk, &Path); 2] = [
+        |disk, path| {
+            let file = disk.open(path, Access::Write).expect("opens");
+            file.set_size(100).expect("shortens");
+        },
+        |disk, path| disk.remove_file(path).expect("removes"),
+    ];
+    for (harm, left) in harm.into_iter().zip([100, 0]) {
+        let disk = disk();
+        let (store, _) = open(&disk);
+        send(&store, TOPIC, 0, &body(0));
+        assert!(store.check_segments().is_ok());
+        harm(&disk, &segment(0));
+        assert!(matches!(
+            store.check_segments(),
+            Err(WriteError::Shortened { bytes, file }) if bytes == left && file == segment(0)
+        ));
+        assert!(matches!(
+            store.append(&draft(TOPIC, 0, b"x"), NOW),
+            Err(AppendError::Stopped)
+        ));
     }
 }

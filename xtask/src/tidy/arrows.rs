@@ -23,6 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["client", "proto", "runtime"]),
     ("loadtest", &["client", "remoting", "proto", "runtime"]),
     (
+        "chaos",
+        &["loadtest", "client", "remoting", "proto", "runtime"],
+    ),
+    (
         "gantry",
         &[
             "broker", "gateway", "namesrv", "client", "remoting", "store", "proto", "runtime",
