@@ -173,6 +173,9 @@ pub struct Sink {
     /// Make messages durable in one file in this folder before they are answered
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Be a bare HTTP server instead
+    #[arg(long, conflicts_with = "dir")]
+    pub http: bool,
     /// With --dir: whether each write is flushed to the disk before it is answered
     #[arg(long, value_enum, default_value_t = Flush::Sync)]
     pub flush: Flush,
@@ -250,6 +253,8 @@ pub enum Part {
     Consumer,
     /// Open loop at half of the closed loop's rate: the longest stalls
     Stalls,
+    /// HTTP publish against a bare HTTP server
+    Http,
     /// Start times and resident memory
     Start,
 }

@@ -5,6 +5,7 @@
 //! meets all of them; only ratios of one run are shown.
 
 mod facts;
+mod http;
 mod plot;
 mod results;
 mod server;
@@ -41,6 +42,7 @@ pub async fn run(args: &Report) -> Result<(), Failure> {
             Part::Headers => sends(args, &[1024], Ser::Binary, &mut results).await?,
             Part::Consumer => facts::consumer(args, &mut results).await?,
             Part::Stalls => facts::stalls(args, &mut results).await?,
+            Part::Http => http::publish(args, &mut results).await?,
             Part::Start => facts::start(args, &mut results).await?,
         }
         results.write(&args.json)?;

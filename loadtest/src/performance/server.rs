@@ -17,6 +17,7 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) broker: Text,
     pub(super) namesrv: Option<Text>,
+    pub(super) http: Text,
     pub(super) pid: u32,
     /// What it said itself.
     pub(super) ready_ms: Option<f64>,
@@ -32,17 +33,26 @@ struct Process {
 
 impl Server {
     pub(super) fn ceiling(folder: &Path, flush: Flush) -> Result<Self, Failure> {
-        let own = std::env::current_exe().map_err(Failure::io("cannot find this binary"))?;
-        let mut command = Command::new(own);
-        command
-            .args(["sink", "--flush", word(flush), "--dir"])
-            .arg(folder.join("ceiling"));
+        let mut command = sink_command()?;
+        command.args(["--flush", word(flush), "--dir"]);
+        command.arg(folder.join("ceiling"));
+        Self::sink(command)
+    }
+
+    pub(super) fn bare_http() -> Result<Self, Failure> {
+        let mut command = sink_command()?;
+        command.arg("--http");
+        Self::sink(command)
+    }
+
+    fn sink(command: Command) -> Result<Self, Failure> {
         let mut process = Process::start(command)?;
         let said = process.lines_until(sink::READY)?;
-        let addr = last_word(&said, sink::READY).unwrap_or_default();
+        let addr = Text::from(word_behind(&said, sink::READY).unwrap_or_default());
         Ok(Self {
             name: CEILING.into(),
-            broker: addr.into(),
+            broker: addr.clone(),
+            http: addr,
             namesrv: None,
             pid: process.child.id(),
             ready_ms: None,
@@ -76,9 +86,11 @@ impl Server {
             let number = rest.split_whitespace().next()?;
             number.parse().ok()
         });
+        let http = word_behind(&said, "http://").unwrap_or_default();
         Ok(Self {
             name: GANTRY.into(),
             broker: addr("broker").unwrap_or_default(),
+            http: http.into(),
             namesrv: addr("name server"),
             pid: process.child.id(),
             ready_ms: ready,
@@ -90,6 +102,7 @@ impl Server {
         Self {
             name: other.name.clone(),
             broker: other.addr.clone(),
+            http: Text::new(),
             namesrv: None,
             pid: other.pid,
             ready_ms: None,
@@ -166,7 +179,15 @@ impl Drop for Process {
     }
 }
 
-fn last_word<'a>(said: &'a str, mark: &str) -> Option<&'a str> {
+fn sink_command() -> Result<Command, Failure> {
+    let own = std::env::current_exe().map_err(Failure::io("cannot find this binary"))?;
+    let mut command = Command::new(own);
+    command.arg("sink");
+    Ok(command)
+}
+
+/// The word behind `mark`.
+fn word_behind<'a>(said: &'a str, mark: &str) -> Option<&'a str> {
     said.split_once(mark)?.1.split_whitespace().next()
 }
 

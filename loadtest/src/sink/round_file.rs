@@ -17,7 +17,7 @@ use runtime::{Stopped, Tasks, Watermark};
 use crate::command::Flush;
 use crate::failure::Failure;
 
-const FILE_BYTES: usize = 512 << 20;
+pub(super) const FILE_BYTES: usize = 512 << 20;
 /// Each write begins on a page.
 const PAGE_BYTES: usize = 4096;
 const ZEROS_BYTES: usize = 1 << 20;
@@ -26,6 +26,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct RoundFile {
+    size_bytes: usize,
     staged: Mutex<Staged>,
     more: Condvar,
     written: Watermark,
@@ -41,8 +42,13 @@ struct Staged {
 }
 
 impl RoundFile {
-    /// Makes `FILE_BYTES` of zeros in `folder` (or takes those of before) and starts the writer.
-    pub(super) fn start(folder: &Path, flush: Flush, tasks: &Tasks) -> Result<Arc<Self>, Failure> {
+    /// Makes `size_bytes` of zeros in `folder` (or takes those of before) and starts the writer.
+    pub(super) fn start(
+        folder: &Path,
+        size_bytes: usize,
+        flush: Flush,
+        tasks: &Tasks,
+    ) -> Result<Arc<Self>, Failure> {
         let path = folder.join("sink.log");
         let failed = || Failure::io(format!("cannot write {}", path.display()));
         std::fs::create_dir_all(folder).map_err(failed())?;
@@ -52,8 +58,9 @@ impl RoundFile {
             .truncate(false)
             .open(&path)
             .map_err(failed())?;
-        fill(&file).map_err(failed())?;
+        fill(&file, size_bytes).map_err(failed())?;
         let this = Arc::new(Self {
+            size_bytes,
             staged: Mutex::default(),
             more: Condvar::new(),
             written: Watermark::default(),
@@ -104,7 +111,7 @@ impl RoundFile {
             if taken.is_empty() {
                 continue;
             }
-            if at + taken.len() > FILE_BYTES {
+            if at + taken.len() > self.size_bytes {
                 at = 0;
             }
             file.write_all_at(&taken, at as u64)?;
@@ -119,10 +126,10 @@ impl RoundFile {
     }
 }
 
-fn fill(file: &File) -> io::Result<()> {
-    if file.metadata()?.len() < FILE_BYTES as u64 {
+fn fill(file: &File, size_bytes: usize) -> io::Result<()> {
+    if file.metadata()?.len() < size_bytes as u64 {
         let zeros = vec![0; ZEROS_BYTES];
-        for at in (0..FILE_BYTES).step_by(ZEROS_BYTES) {
+        for at in (0..size_bytes).step_by(ZEROS_BYTES) {
             file.write_all_at(&zeros, at as u64)?;
         }
     }
