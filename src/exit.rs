@@ -40,7 +40,8 @@ pub(crate) const CODES: &[(u8, &str)] = &[
     (Exit::Locked as u8, "Another process holds the store."),
     (
         Exit::Damaged as u8,
-        "The store is damaged; nothing was changed.",
+        "The store is damaged; the log is as it was. The places are listed; `--salvage` starts \
+         without them.",
     ),
     (Exit::Full as u8, "The disk is full."),
     (
@@ -103,18 +104,20 @@ impl Failure {
 
 impl From<namesrv::StartError> for Failure {
     fn from(error: namesrv::StartError) -> Self {
-        use namesrv::{KvFileError, StartError};
+        use namesrv::StartError;
+        use runtime::state_file::LoadError;
         match &error {
             StartError::Listen { addr, cause } => Self::listen("name server", *addr, cause),
-            StartError::Settings(KvFileError::Io { path, cause }) => Self::file(path, cause),
-            StartError::Settings(KvFileError::Broken { .. }) => Self::new(Exit::Damaged, error),
+            StartError::Settings(LoadError::Io { path, source }) => Self::file(path, source),
+            StartError::Settings(LoadError::Damaged { .. }) => Self::new(Exit::Damaged, error),
         }
     }
 }
 
 impl From<broker::StartError> for Failure {
     fn from(error: broker::StartError) -> Self {
-        use broker::{LoadError, StartError};
+        use broker::StartError;
+        use runtime::state_file::LoadError;
         match error {
             StartError::Listen { addr, source } => Self::listen("broker", addr, &source),
             StartError::Store(error) => error.into(),
@@ -139,7 +142,13 @@ impl From<store::OpenError> for Failure {
                     .take(DAMAGES_TOLD)
                     .map(|place| format!("\n  {place}"));
                 let list: String = first.collect();
-                Self::new(Exit::Damaged, format!("{error}:{list}"))
+                let more = match places.len().saturating_sub(DAMAGES_TOLD) {
+                    0 => String::new(),
+                    more => format!("\n  and {more} more"),
+                };
+                let ways = "Either put the files back, or add --salvage to go on without what \
+                            cannot be read; it is copied to quarantine/ before.";
+                Self::new(Exit::Damaged, format!("{error}:{list}{more}\n{ways}"))
             }
         }
     }

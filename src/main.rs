@@ -10,6 +10,7 @@ mod exit;
 mod output;
 mod ports;
 mod process;
+mod trace;
 
 use std::process::ExitCode;
 

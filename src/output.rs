@@ -1,14 +1,13 @@
 //! What people and scripts read: stdout for what was asked for, stderr for complaints.
 //!
-//! Invariant: the only file that prints; a closed pipe (`gantry ... | head`) is no panic.
+//! Invariant: the only file that prints, but for trace events (`trace`); a closed pipe (`gantry ... | head`) is no panic.
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
 };
 
 use runtime::settings::Warning;
-use tracing_subscriber::EnvFilter;
 
 /// Writes to stdout.
 pub(crate) fn say(text: impl Display) {
@@ -29,20 +28,20 @@ pub(crate) fn warn_of(warnings: &[Warning]) {
     }
 }
 
-/// Sends trace events to stderr: warnings and worse, or what `GANTRY_LOG` asks for
-/// (`info`, `broker=debug`).
-pub(crate) fn start_tracing() {
-    let filter = EnvFilter::builder()
-        .with_default_directive(tracing::Level::WARN.into())
-        .with_env_var("GANTRY_LOG")
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // A full disk under the trace must not end the process: the complaint about it would panic.
-        .log_internal_errors(false)
-        .init();
+/// Tells what is lost for good when a damaged store was opened with `--salvage`.
+pub(crate) fn tell_of_salvage(opened: &store::Opened) {
+    let places = &opened.salvaged;
+    if places.is_empty() {
+        return;
+    }
+    let bytes: u64 = places.iter().map(|place| place.bytes).sum();
+    let count = places.len();
+    say(format_args!(
+        "salvaged: {count} damaged places, {bytes} bytes, are skipped from now on"
+    ));
+    for place in places {
+        say(format_args!("  {place}"));
+    }
 }
 
 /// Two columns under each other, indented.

@@ -10,7 +10,7 @@ use runtime::{Signals, Tasks};
 
 use crate::{
     exit::{Exit, Failure},
-    output,
+    output, trace,
 };
 
 /// How long a part may take to finish what is in flight.
@@ -22,7 +22,7 @@ pub(crate) fn run<S>(serve: S) -> Result<(), Failure>
 where
     S: AsyncFnOnce(&mut Life) -> Result<(), Failure>,
 {
-    output::start_tracing();
+    trace::start();
     let system = |cause| Failure::new(Exit::System, format_args!("cannot start: {cause}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -2,7 +2,7 @@
 //!
 //! With `GANTRY_WRITE_DOCS=1` it writes them instead; `cargo xtask docs` sets that.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fmt::Display, fs, path::Path};
 
 use proto::remoting::{frame::HEADER_BYTES_MAX, header};
 use runtime::settings::{Absent, Key, Table};
@@ -41,68 +41,90 @@ fn the_page_of_limits_is_up_to_date() {
     let mut page = String::from(
         "# Limits\n\n\
          Written by `cargo xtask docs` from the code; do not edit.\n\n\
-         Everything that comes from outside has a limit and an answer for what is beyond it.\n\n\
-         ## Settings\n\n\
-         Of broker and name server alike, in `broker.conf` and `namesrv.conf`; see `config.md`.\n\n\
-         | key | meaning | default | range | live |\n|---|---|---|---|---|\n",
+         Everything that comes from outside has a limit and an answer for what is beyond it. Where a \
+         setting is named (see `config.md`), the limit is its default. \"Closed\" is the connection; \
+         names in capitals are response codes, numbers are HTTP statuses. The native protocol has no \
+         pages: lists are answered whole, and how often is limited instead.\n\n\
+         | where | what | limit | setting | beyond it |\n|---|---|---|---|---|\n",
     );
-    let (mut broker, _) = broker::config::Config::from_entries(&[]).expect("defaults are valid");
-    let groups = broker::config::TABLE.groups.iter();
-    // The sizes of files are no limits of input.
-    let keys = groups
-        .filter(|group| group.title != "Files")
-        .flat_map(|group| group.keys);
-    let limits = keys.filter(|key| key.name.starts_with("max"));
-    page.extend(limits.map(|key| row(key, &mut broker)));
-    page += "\n## Fixed, of the native protocol\n\n| what | limit | beyond it |\n|---|---|---|\n";
-    for (what, limit, answer) in NATIVE {
-        page += &format!("| {what} | {limit} | {answer} |\n");
+    for (what, limit, beyond) in NATIVE {
+        page += &limit_row("native", what, limit, "fixed", beyond);
     }
-    page += "\n## Fixed, of the HTTP door\n\n| what | limit |\n|---|---|\n";
-    let http = gateway::Config::default();
-    for (what, limit) in [
-        (
-            "all bodies that are being read or sent, bytes",
-            http.budget_bytes.to_string(),
-        ),
-        (
-            "from a request's first byte to the end of its headers",
-            seconds(http.head_timeout),
-        ),
-        (
-            "a body or an answer that does not move",
-            seconds(http.stall_timeout),
-        ),
-        ("a connection without a request", seconds(http.idle_timeout)),
-        (
-            "a broker's confirmation, unless the request says otherwise",
-            seconds(http.publish_timeout),
-        ),
-        (
-            "connections of a listener",
-            http.connections_max.to_string(),
-        ),
-        (
-            "connections of an address, loopback excepted",
-            http.connections_per_address_max.to_string(),
-        ),
-    ] {
-        page += &format!("| {what} | {limit} |\n");
+    let (mut broker, _) = broker::config::Config::from_entries(&[]).expect("defaults are valid");
+    let mut namesrv = namesrv::config::Config::default();
+    let names: Vec<_> = settings(&namesrv::config::TABLE, &mut namesrv).collect();
+    for (key, meaning, limit) in settings(&broker::config::TABLE, &mut broker) {
+        let both = names.iter().any(|(name, ..)| *name == key);
+        let place = if both { "native" } else { "broker" };
+        let (what, beyond) = what_and_beyond(meaning);
+        page += &limit_row(place, what, limit, &format!("`{key}`"), beyond);
+    }
+    for (what, limit, beyond) in broker::FIXED_LIMITS {
+        page += &limit_row("broker", what, limit, "fixed", beyond);
+    }
+    for (what, limit, beyond) in namesrv::FIXED_LIMITS {
+        page += &limit_row("name server", what, limit, "fixed", beyond);
+    }
+    let (what, beyond) = ("body, bytes", "413; 400 if it is empty");
+    let limit = broker.topics.message_bytes_max;
+    page += &limit_row("HTTP", what, limit, "`maxMessageSize`", beyond);
+    for (what, limit, beyond) in gateway::fixed_limits(&gateway::Config::default()) {
+        page += &limit_row("HTTP", what, limit, "fixed", beyond);
     }
     check("docs/limits.md", &page);
 }
 
+/// What the codec of the native protocol refuses, on every port that speaks it.
 const NATIVE: &[(&str, usize, &str)] = &[
     ("header of a frame, bytes", HEADER_BYTES_MAX, "closed"),
     ("fields of a header", header::FIELDS_MAX, "closed"),
     ("name of a field, bytes", header::KEY_BYTES_MAX, "closed"),
-    ("value of a field, bytes", header::VALUE_BYTES_MAX, "closed"),
-    ("remark, bytes", header::REMARK_BYTES_MAX, "closed"),
+    (
+        "value of a field, bytes; wide enough for properties that are then refused with an answer",
+        header::VALUE_BYTES_MAX,
+        "closed",
+    ),
+    (
+        "remark, bytes",
+        header::REMARK_BYTES_MAX,
+        "closed; our own are cut",
+    ),
     ("depth of a JSON header", header::JSON_DEPTH_MAX, "closed"),
+    ("a member of a JSON header, times", 1, "closed"),
+    (
+        "a field of a known request, times",
+        1,
+        "SYSTEM_ERROR; nobody else's frames are in doubt, so it stays open",
+    ),
+    (
+        "request codes that are not known",
+        0,
+        "REQUEST_CODE_NOT_SUPPORTED",
+    ),
 ];
 
-fn seconds(time: Duration) -> String {
-    format!("{} s", time.as_secs())
+/// Name, meaning and default of each setting that is a limit of input.
+fn settings<C>(
+    table: &'static Table<C>,
+    defaults: &mut C,
+) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    // The sizes of files are none.
+    let groups = table.groups.iter().filter(|group| group.title != "Files");
+    let keys = groups.flat_map(|group| group.keys);
+    keys.filter(|key| key.name.starts_with("max"))
+        .map(|key| (key.name, key.meaning, key.show(defaults)))
+}
+
+/// The meaning of a limit ends with what is beyond it.
+fn what_and_beyond(meaning: &str) -> (&str, &str) {
+    let parts = [". More: ", ". Longer: "];
+    let parts = parts.into_iter().find_map(|word| meaning.split_once(word));
+    let (what, beyond) = parts.unwrap_or_else(|| panic!("nothing is said of more: {meaning}"));
+    (what, beyond.trim_end_matches('.'))
+}
+
+fn limit_row(place: &str, what: &str, limit: impl Display, setting: &str, beyond: &str) -> String {
+    format!("| {place} | {what} | {limit} | {setting} | {beyond} |\n")
 }
 
 /// The section of one process.

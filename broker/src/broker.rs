@@ -17,7 +17,9 @@ use runtime::{Tasks, Watermark, clock};
 use store::Store;
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
+use tokio::time::Instant;
 
+use crate::admin_pace::AdminPace;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::figures::Figures;
@@ -31,12 +33,14 @@ use crate::register::Registrar;
 use crate::topics::Topics;
 
 /// How far the log is, for those who wait for it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Gates {
     /// Handed to the operating system: survives the end of the process.
     pub(crate) written: Watermark,
     /// As sure as the flush mode promises, and readable.
     pub(crate) acknowledged: Watermark,
+    /// How long those wait who wait for that.
+    pub(crate) pressure: Pressure,
 }
 
 /// Pulls that wait, and what wakes them.
@@ -47,6 +51,14 @@ pub(crate) struct Polls {
     pub(crate) arrivals: Mutex<Vec<(Text, i32, i64)>>,
     /// There are arrivals, or an earlier deadline.
     pub(crate) changed: Notify,
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pub(crate) operators: AdminPace,
+    /// Of the queues, for senders that do not care.
+    queue: AtomicU32,
 }
 
 /// What stands in each message and reply, made once.
@@ -85,11 +97,10 @@ pub(crate) struct Broker {
     pub(crate) locks: Mutex<Locks>,
     pub(crate) polls: Polls,
     pub(crate) gates: Gates,
-    pub(crate) pressure: Pressure,
     pub(crate) figures: Figures,
     pub(crate) registrar: Arc<Registrar>,
     pub(crate) tasks: Tasks,
-    next_queue: AtomicU32,
+    pub(crate) turns: Turns,
 }
 
 /// What [`Broker::new`] is made of.
@@ -129,12 +140,15 @@ impl Broker {
             gates: Gates {
                 written: Watermark::starting_at(log_end),
                 acknowledged: Watermark::starting_at(log_end),
+                pressure: Pressure::new(std::time::Instant::now()),
             },
-            pressure: Pressure::new(std::time::Instant::now()),
             figures: Figures::default(),
             registrar,
             tasks,
-            next_queue: AtomicU32::new(0),
+            turns: Turns {
+                operators: AdminPace::starting_at(Instant::now()),
+                queue: AtomicU32::new(0),
+            },
         }
     }
 
@@ -156,7 +170,7 @@ impl Broker {
 
     /// A queue for a sender that does not care.
     pub(crate) fn any_queue(&self, queues: i32) -> i32 {
-        let turn = self.next_queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
+        let turn = self.turns.queue.fetch_add(1, Relaxed) & 0x7FFF_FFFF;
         turn.cast_signed().checked_rem(queues).unwrap_or(0)
     }
 

@@ -15,12 +15,15 @@ pub(crate) struct ClientProperties<'a> {
     pub(crate) unique_key: Option<&'a str>,
     /// The sender waits for the flush.
     pub(crate) waits: bool,
-    /// A property that asks for something this broker does not do.
-    pub(crate) asks_for: Option<&'static str>,
+    /// Why the message is not taken: there is too much, or something this broker does not do.
+    pub(crate) refused: Option<&'static str>,
 }
 
+/// Properties of one message: 128 of its sender's own, and those that RocketMQ's clients add.
+pub(crate) const PROPERTIES_MAX: usize = 160;
+
 /// Set by brokers only; a client's is dropped.
-const OURS: [&str; 12] = [
+pub(crate) const OURS: [&str; 22] = [
     property::REAL_TOPIC,
     property::REAL_QUEUE_ID,
     property::POP_CK,
@@ -33,6 +36,16 @@ const OURS: [&str; 12] = [
     property::TRACE_ON,
     property::CRC32,
     "TRAN_PREPARED_QUEUE_OFFSET",
+    "TRANSACTION_CHECK_TIMES",
+    "1ST_POP_TIME",
+    "POP_CK_OFFSET",
+    "TIMER_ENQUEUE_MS",
+    "TIMER_DEQUEUE_MS",
+    "TIMER_OUT_MS",
+    "TIMER_ROLL_TIMES",
+    "DLQ_ORIGIN_TOPIC",
+    "DLQ_ORIGIN_MESSAGE_ID",
+    "__BORNHOST",
 ];
 
 impl<'a> ClientProperties<'a> {
@@ -43,13 +56,14 @@ impl<'a> ClientProperties<'a> {
             ..Self::default()
         };
         // `run` is where the piece begins that is being kept.
-        let (mut run, mut at) = (0, 0);
+        let (mut run, mut at, mut count) = (0, 0, 0);
         for segment in text.split_inclusive('\u{2}') {
             let end = at + segment.len();
             let pair = segment
                 .strip_suffix('\u{2}')
                 .unwrap_or(segment)
                 .split_once('\u{1}');
+            count += 1;
             if !found.keeps(pair) {
                 found.keep(text.get(run..at));
                 run = end;
@@ -57,6 +71,11 @@ impl<'a> ClientProperties<'a> {
             at = end;
         }
         found.keep(text.get(run..));
+        if count > PROPERTIES_MAX {
+            found.refused = Some("the message has more than 160 properties");
+        } else if text.contains('\0') {
+            found.refused = Some("a property of the message has the character U+0000");
+        }
         if !text.is_empty() && !text.ends_with('\u{2}') && run < text.len() {
             found.kept.push("\u{2}");
         }
@@ -85,12 +104,14 @@ impl<'a> ClientProperties<'a> {
             property::KEYS => self.keys = Some(value),
             property::UNIQUE_KEY => self.unique_key = Some(value),
             property::WAIT => self.waits = !value.eq_ignore_ascii_case("false"),
-            property::DELAY if value != "0" => self.asks_for = Some("delay levels"),
+            property::DELAY if value != "0" => {
+                self.refused = Some("delay levels are not supported by this broker");
+            }
             property::TIMER_DELAY_SEC | property::TIMER_DELAY_MS | property::TIMER_DELIVER_MS => {
-                self.asks_for = Some("delivery times");
+                self.refused = Some("delivery times are not supported by this broker");
             }
             property::TRANSACTION_PREPARED if value.eq_ignore_ascii_case("true") => {
-                self.asks_for = Some("transactions");
+                self.refused = Some("transactions are not supported by this broker");
             }
             _ => return !OURS.contains(&name) && !name.starts_with("__RMQ.TRANSIENT."),
         }
@@ -129,10 +150,28 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_noticed() {
-        let asks = |text| ClientProperties::read(text).asks_for;
-        assert_eq!(asks("DELAY\u{1}3\u{2}"), Some("delay levels"));
-        assert_eq!(asks("DELAY\u{1}0\u{2}"), None);
-        assert_eq!(asks("TIMER_DELIVER_MS\u{1}9\u{2}"), Some("delivery times"));
-        assert_eq!(asks("TRAN_MSG\u{1}true\u{2}"), Some("transactions"));
+        for (text, feature) in [
+            ("DELAY\u{1}3\u{2}", Some("delay levels")),
+            ("DELAY\u{1}0\u{2}", None),
+            ("TIMER_DELIVER_MS\u{1}9\u{2}", Some("delivery times")),
+            ("TRAN_MSG\u{1}true\u{2}", Some("transactions")),
+        ] {
+            let told = feature.map(|name| format!("{name} are not supported by this broker"));
+            assert_eq!(
+                ClientProperties::read(text).refused,
+                told.as_deref(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn properties_are_as_many_as_allowed_and_without_nul() {
+        let refused = |text: &str| ClientProperties::read(text).refused;
+        assert_eq!(refused(&"a\u{1}b\u{2}".repeat(160)), None);
+        let many = Some("the message has more than 160 properties");
+        assert_eq!(refused(&"a\u{1}b\u{2}".repeat(161)), many);
+        let nul = Some("a property of the message has the character U+0000");
+        assert_eq!(refused("a\u{1}b\0\u{2}"), nul);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use proto::names;
 use proto::remoting::clients::{
     ConnectedClient, Connections, ConsumerData, Heartbeat, Subscription,
 };
@@ -18,6 +19,11 @@ use tokio::time::Instant;
 
 /// compat: ConsumerManager#CHANNEL_EXPIRED_TIMEOUT
 const SILENT_FOR: Duration = Duration::from_secs(120);
+
+/// A filter expression, and what a client says of one.
+pub(crate) const EXPRESSION_BYTES_MAX: usize = 8 << 10;
+/// Tags of one expression: as many as it has room for.
+const TAGS_MAX: usize = EXPRESSION_BYTES_MAX / 3;
 
 /// What a group wants of a topic, ready to ask for each message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +44,13 @@ impl Filter {
             version: subscription.sub_version,
             is_tags: matches!(kind, "" | "TAG"),
         }
+    }
+
+    /// Whether a subscription is one that a consumer may have.
+    pub(crate) fn may_be(subscription: &Subscription) -> bool {
+        names::check_topic(&subscription.topic).is_ok()
+            && subscription.sub_string.len() <= EXPRESSION_BYTES_MAX
+            && subscription.code_set.len() <= TAGS_MAX
     }
 
     /// From an expression like `A || B`.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use proto::Text;
 use proto::remoting::config::DataVersion;
+use runtime::state_file::LoadError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::state_file::{Durability, LoadError, StateFile};
+use crate::state_file::{Durability, StateFile};
 
 /// One row, and the shape of the file that holds all of them.
 pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
@@ -26,7 +27,7 @@ pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Change<R> {
+pub(crate) enum Change<R> {
     Put(R),
     Remove(String),
 }

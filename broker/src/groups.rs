@@ -5,9 +5,9 @@ use std::path::Path;
 
 use proto::names;
 use proto::remoting::config::{DataVersion, GroupConfig, GroupTable};
+use runtime::state_file::LoadError;
 
 use crate::config_table::{ConfigTable, Row};
-use crate::state_file::LoadError;
 
 pub(crate) type Groups = ConfigTable<GroupConfig>;
 

@@ -4,6 +4,7 @@
 //! Invariant: nothing is acknowledged before the store is as far as the acknowledgement says.
 #![forbid(unsafe_code)]
 
+mod admin_pace;
 mod broker;
 mod client_properties;
 mod clients;
@@ -12,6 +13,9 @@ mod config_table;
 mod figures;
 mod groups;
 mod handle;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
+mod limits;
 mod locks;
 mod long_poll;
 mod loops;
@@ -24,6 +28,7 @@ mod state_file;
 mod topics;
 
 pub use config::Config;
+pub use limits::FIXED_LIMITS;
 pub use register::NameServer;
 pub use start::{Running, StartError, StopError};
-pub use state_file::LoadError;
+pub use state_file::damaged_lines;

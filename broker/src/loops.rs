@@ -2,19 +2,21 @@
 //! offers; what each is woken by and how often stands at its function.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use proto::Text;
-use runtime::{Tasks, clock};
-use store::{ExpireTime, PersistError, Store, WriteError};
+use runtime::{Tasks, clock, state_file};
+use store::{DiskLevel, ExpireTime, PersistError, Store, WriteError};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, Gates};
 use crate::config::FlushMode;
 use crate::figures::SAMPLE_SECONDS;
 use crate::handle::answer_again;
+use crate::start::{config_dir, retention};
 
 /// How long the writer waits before it looks whether it should stop.
 const WRITER_PATIENCE: Duration = Duration::from_millis(50);
@@ -26,6 +28,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 const EXPIRE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
 /// Zeros for 8 MiB a second. A log that grows faster has large flushes, which gain little by it.
 const FILL_STEP_EVERY: Duration = Duration::from_millis(62);
+/// With less free space than this, none is set aside.
+const ROOM_TAKEN_ABOVE_BYTES: u64 = 16 << 20;
 /// How long the filler sleeps at most before it looks whether it should stop.
 const STOP_CHECK_EVERY: Duration = Duration::from_millis(200);
 
@@ -174,6 +178,11 @@ impl Every {
         }
         due
     }
+
+    /// What took so long is not due again before four times as long.
+    fn took(&mut self, spent: Duration) {
+        self.last += (spent * 5).saturating_sub(self.period);
+    }
 }
 
 /// Each second: queues, index and checkpoint to disk, offsets to their journal. Each few: tables
@@ -181,9 +190,13 @@ impl Every {
 fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
     let started = Instant::now();
     let mut persist = Every::new(PERSIST_EVERY, started);
+    let mut commit = Every::new(PERSIST_EVERY, started);
     let mut fold = Every::new(FOLD_EVERY, started);
     let mut expire = Every::new(EXPIRE_EVERY, started);
+    let folder = config_dir(&broker.config());
+    keep_room(broker, &folder);
     while stop.rest(CHECK_DISK_EVERY) {
+        broker.store.set_retention(retention(&broker.config()));
         if let Err(error) = broker.store.check_disk() {
             tracing::warn!(%error, "cannot tell how full the disk is");
         }
@@ -193,15 +206,15 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
         }
         let now = Instant::now();
         if persist.is_due(now) {
-            match broker.store.persist_once() {
-                Err(fatal @ PersistError::Log(_)) => return Err(fatal),
-                // The log is right; what was not written is tried again, or rebuilt from it.
-                Err(error) => tracing::warn!(%error, "cannot write queues or index"),
-                Ok(()) => {}
-            }
-            if let Err(error) = broker.state.offsets.persist(clock::now_ms()) {
-                tracing::warn!(%error, "cannot write consumer offsets");
-            }
+            persist_caches(broker, &folder)?;
+            // With a hundred thousand busy queues each round writes a hundred thousand files; the
+            // log has it all meanwhile.
+            persist.took(now.elapsed());
+        }
+        if commit.is_due(now)
+            && let Err(error) = broker.state.offsets.persist(clock::now_ms())
+        {
+            tracing::warn!(%error, "cannot write consumer offsets");
         }
         if fold.is_due(now)
             && let Err(error) = fold_tables(broker)
@@ -211,9 +224,38 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
         if expire.is_due(now) {
             let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
             expire_segments(&broker.store, monotonic_ms);
+            keep_room(broker, &folder);
         }
     }
     Ok(())
+}
+
+fn persist_caches(broker: &Broker, folder: &Path) -> Result<(), PersistError> {
+    // On a full disk queues and index must not take the room for tables: they can be made again from
+    // the log, an acknowledged commit cannot.
+    if broker.store.disk_level() < DiskLevel::Full || state_file::has_room(folder) {
+        match broker.store.persist_once() {
+            Err(fatal @ PersistError::Log(_)) => return Err(fatal),
+            // The log is right; what was not written is tried again, or rebuilt from it.
+            Err(error) => tracing::warn!(%error, "cannot write queues or index"),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Keeps room for tables on a disk that may become full, once there is some to keep.
+fn keep_room(broker: &Broker, folder: &Path) {
+    let free = broker
+        .store
+        .check_disk()
+        .map(|disk| disk.root_space.free_bytes);
+    if !state_file::has_room(folder)
+        && free.is_ok_and(|free| free >= ROOM_TAKEN_ABOVE_BYTES)
+        && let Err(error) = state_file::keep_room(folder)
+    {
+        tracing::warn!(%error, "cannot keep room for topics, groups and offsets");
+    }
 }
 
 fn fold_tables(broker: &Broker) -> io::Result<()> {

@@ -10,9 +10,10 @@ use std::path::Path;
 use parking_lot::RwLock;
 use proto::Text;
 use proto::remoting::config::DataVersion;
+use runtime::state_file::LoadError;
 use serde::{Deserialize, Serialize};
 
-use crate::state_file::{Durability, LoadError, StateFile};
+use crate::state_file::{Durability, StateFile};
 
 type Queues = BTreeMap<i32, i64>;
 
@@ -171,6 +172,28 @@ impl Offsets {
         Ok(())
     }
 
+    /// Brings offsets behind the ends of their queues back to the ends.
+    ///
+    /// # Errors
+    /// When they may be as before after a restart.
+    pub(crate) fn pull_back(&self, end: &dyn Fn(&str, i32) -> i64) -> io::Result<()> {
+        let mut behind = Vec::new();
+        for (group, topics) in &self.table.read().groups {
+            for (topic, queues) in topics {
+                let too_far = queues
+                    .iter()
+                    .map(|(&queue, &offset)| (queue, offset, end(topic, queue)))
+                    .filter(|(_, offset, end)| offset > end);
+                behind.extend(
+                    too_far.map(|(queue, _, end)| (group.clone(), topic.clone(), queue, end)),
+                );
+            }
+        }
+        behind
+            .iter()
+            .try_for_each(|(group, topic, queue, end)| self.commit(group, topic, *queue, *end))
+    }
+
     pub(crate) fn forget_group(&self, group: &Text) -> io::Result<()> {
         self.forget(Change::ForgetGroup {
             group: group.clone(),
@@ -275,6 +298,12 @@ impl Offsets {
     }
 }
 
+/// Takes the bytes for the file and for its journal.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn use_bytes(bytes: &[u8]) {
+    crate::state_file::use_bytes::<Snapshot, Change>(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,6 +324,22 @@ mod tests {
         let offsets = Offsets::load(folder.path()).unwrap();
         let found = [0, 1, 2].map(|queue| offsets.find("g", "t", queue));
         assert_eq!(found, [Some(5), Some(6), None]);
+    }
+
+    #[test]
+    fn offsets_behind_the_end_come_back_to_it_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let offsets = Offsets::load(folder.path()).unwrap();
+        for (queue, offset) in [(0, 5), (1, 6), (2, 7)] {
+            offsets.commit(&t("g"), &t("t"), queue, offset).unwrap();
+        }
+        offsets
+            .pull_back(&|topic, _| if topic == "t" { 6 } else { 0 })
+            .unwrap();
+        drop(offsets);
+        let offsets = Offsets::load(folder.path()).unwrap();
+        let found = [0, 1, 2].map(|queue| offsets.find("g", "t", queue));
+        assert_eq!(found, [Some(5), Some(6), Some(6)]);
     }
 
     #[test]

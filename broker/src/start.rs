@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Text;
-use proto::message::{UniqueIds, property, push_property};
+use proto::message::{QueueId, UniqueIds, property, push_property};
 use remoting::{Listener, Serve};
+use runtime::state_file::{self, LoadError};
 use runtime::{Tasks, clock};
-use store::files::OsDisk;
+use store::files::{Disk, OsDisk};
 use store::{OpenError, PersistError, Store};
 
 use crate::broker::{Broker, Parts, Signature, State};
@@ -19,10 +20,12 @@ use crate::handle::{Front, VipFront};
 use crate::loops;
 use crate::offsets::Offsets;
 use crate::register::{Identity, NameServer, Registrar};
-use crate::state_file::LoadError;
 
 /// How many pairs of free ports are tried when any will do.
 const PAIR_ATTEMPTS: u32 = 20;
+
+/// compat: MessageStoreConfig `deleteFileBatchMax`.
+const SEGMENTS_PER_RUN_MAX: usize = 10;
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,19 @@ impl Running {
     /// # Errors
     /// [`StartError`]; then nothing of it runs.
     pub async fn start(
+        config: Config,
+        name_servers: Vec<NameServer>,
+        tasks: &Tasks,
+    ) -> Result<Self, StartError> {
+        Self::start_on(Arc::new(OsDisk), config, name_servers, tasks).await
+    }
+
+    /// [`Running::start`] with a store on another disk, for tests of what a bad one does.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing of it runs.
+    pub async fn start_on(
+        disk: Arc<dyn Disk>,
         mut config: Config,
         name_servers: Vec<NameServer>,
         tasks: &Tasks,
@@ -74,9 +90,15 @@ impl Running {
         // Ports first: a second broker by mistake should not come as far as the store.
         let [(main, addr), (vip, vip_addr)] = bind_both(&config.listen).await?;
         config.listen.port = addr.port();
-        let (store, opened) = Store::open(store_config(&config), Arc::new(OsDisk))?;
+        let config_dir = config_dir(&config);
+        // A full disk must not keep a broker from starting: there is still everything to be read.
+        state_file::give_back_room(&config_dir);
+        let (store, opened) = Store::open(store_config(&config), disk)?;
         let (log_tasks, front_tasks) = (tasks.child(), tasks.child());
         let broker = Arc::new(build(config, name_servers, store, addr, &front_tasks)?);
+        if !opened.salvaged.is_empty() {
+            pull_offsets_back(&broker)?;
+        }
         loops::start_log(&broker, &log_tasks).map_err(StartError::Thread)?;
         loops::start_clients(&broker, &front_tasks);
         let limits = broker.config().limits.clone();
@@ -142,6 +164,8 @@ impl Running {
         if let Err(late) = self.log_tasks.close(grace).await {
             tracing::error!(%late, "the log did not stop in time");
         }
+        // A full disk must not keep it from being closed.
+        state_file::give_back_room(&config_dir(&self.broker.config()));
         let now_ms = clock::now_ms();
         let state = &self.broker.state;
         state.topics.fold()?;
@@ -173,6 +197,11 @@ async fn bind(addr: SocketAddr) -> Result<(Listener, SocketAddr), StartError> {
     Ok((listener, addr))
 }
 
+/// The folder of topics, groups and offsets.
+pub(crate) fn config_dir(config: &Config) -> PathBuf {
+    Path::new(&config.files.root).join("config")
+}
+
 fn build(
     config: Config,
     name_servers: Vec<NameServer>,
@@ -180,7 +209,7 @@ fn build(
     addr: SocketAddr,
     tasks: &Tasks,
 ) -> Result<Broker, StartError> {
-    let config_dir: PathBuf = Path::new(&config.files.root).join("config");
+    let config_dir = config_dir(&config);
     let now_ms = clock::now_ms();
     let topics = Arc::new(crate::topics::load(&config_dir, &config, now_ms)?);
     let state = State {
@@ -213,6 +242,17 @@ fn build(
         registrar,
         tasks,
     }))
+}
+
+/// Messages that were lost with the end of a queue were perhaps consumed before. Whoever did must not
+/// miss those that get their offsets now.
+fn pull_offsets_back(broker: &Broker) -> Result<(), StartError> {
+    let end = |topic: &str, queue: i32| broker.bounds(topic, QueueId(queue.cast_unsigned())).max;
+    let pulled = broker.state.offsets.pull_back(&end);
+    pulled.map_err(|source| {
+        let path = config_dir(&broker.config()).join("consumerOffset.json");
+        StartError::State(LoadError::Io { path, source })
+    })
 }
 
 fn address_of(config: &Config) -> Result<IpAddr, StartError> {
@@ -265,7 +305,7 @@ fn signature(config: &Config, store_host: SocketAddr, now_ms: i64) -> Signature 
 const LOG_CACHE_BYTES_MIN: u64 = 32 << 20;
 
 fn store_config(config: &Config) -> store::Config {
-    let (files, retention) = (&config.files, &config.retention);
+    let files = &config.files;
     let mut to = store::Config::new(&files.root);
     to.commit_log_dir = PathBuf::from(&files.log);
     to.segment_bytes = files.log_segment_bytes;
@@ -276,11 +316,8 @@ fn store_config(config: &Config) -> store::Config {
     to.record_crc = files.record_crc;
     to.cache_bytes = log_cache_bytes(files.log_cache_percent);
     to.zero_fill = config.flush.mode == FlushMode::Sync;
-    to.retention.delete_hours = retention.delete_at.as_slice().to_vec();
-    to.retention.reserved_hours = retention.keep_hours;
-    to.retention.used_ratio_max = f64::from(retention.used_percent_max) / 100.0;
-    to.retention.used_ratio_force = retention.delete_unexpired.as_f64();
-    to.retention.used_ratio_full = retention.refuse_writes.as_f64();
+    to.salvage = files.salvage;
+    to.retention = retention(config);
     to
 }
 
@@ -290,5 +327,19 @@ fn log_cache_bytes(percent: u8) -> u64 {
     match percent {
         100.. => u64::MAX,
         percent => (memory / 100 * u64::from(percent)).max(LOG_CACHE_BYTES_MIN),
+    }
+}
+
+/// When the store removes old segments.
+pub(crate) fn retention(config: &Config) -> store::Retention {
+    let retention = &config.retention;
+    store::Retention {
+        delete_hours: retention.delete_at.as_slice().to_vec(),
+        utc_offset_ms: 0,
+        reserved_hours: retention.keep_hours,
+        used_ratio_max: f64::from(retention.used_percent_max) / 100.0,
+        used_ratio_force: retention.delete_unexpired.as_f64(),
+        used_ratio_full: retention.refuse_writes.as_f64(),
+        files_per_run_max: SEGMENTS_PER_RUN_MAX,
     }
 }

@@ -2,30 +2,22 @@
 //! journal of the changes since that file was written.
 //!
 //! ```text
-//! topics.json           the whole table; ends with ,"crc32":"<8 hex digits>"} over what stands before
-//! topics.json.bak       the one before
+//! topics.json           the whole table, as `runtime::state_file` keeps it
 //! topics.json.journal   lines of `<8 hex digits of the crc of the rest> <change as JSON>`
 //! ```
 //! A change is one appended line, so a table of 50,000 topics is not rewritten for each new one.
-//! Invariants: a change is acknowledged after its line is written; a broken or missing file falls
-//! back to `.bak`, never to an empty table while either is there; a torn last line is dropped.
+//! Invariants: a change is acknowledged after its line is written; a torn last line is dropped, and a
+//! line whose write failed is taken back.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use runtime::state_file::{self, LoadError, beside, folder_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-/// Why a table could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("cannot read {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
-    #[error("{path} and its .bak are both damaged: {reason}")]
-    Damaged { path: PathBuf, reason: String },
-}
 
 /// How sure an acknowledged change must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +39,8 @@ struct Journal {
     file: File,
     /// Those of whole lines.
     bytes: u64,
-    /// An append failed: there may be a part of a line behind the whole ones.
-    torn: bool,
+    /// A write failed, and may have left something behind the lines.
+    is_torn: bool,
     /// Size of the file that the journal adds to.
     snapshot_bytes: u64,
 }
@@ -75,10 +67,12 @@ impl StateFile {
             path: path.clone(),
             source,
         };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let (snapshot, snapshot_bytes) = read_snapshot(&path)?;
+        fs::create_dir_all(folder_of(&path)).map_err(failed)?;
+        let parse = |text: &[u8]| proto::json::read(text).map_err(|error| error.to_string());
+        let (snapshot, snapshot_bytes) = match state_file::load(&path, &parse)? {
+            Some((table, bytes)) => (Some(table), bytes),
+            None => (None, 0),
+        };
         let journal_path = beside(&path, "journal");
         let text = read_if_there(&journal_path)
             .map_err(failed)?
@@ -93,19 +87,21 @@ impl StateFile {
                 .append(true)
                 .open(&journal_path)?;
             file.set_len(whole as u64)?;
+            state_file::sync_folder(folder_of(&path))?;
             Ok(file)
         };
         let file = open().map_err(failed)?;
         let journal = Mutex::new(Journal {
             file,
             bytes: whole as u64,
-            torn: false,
+            is_torn: false,
             snapshot_bytes,
         });
         Ok((Self { path, journal }, snapshot, changes))
     }
 
     /// Writes changes behind the others. They are one write, so all or a torn end of them survive.
+    /// On a full disk it takes the room that is kept for it.
     ///
     /// # Errors
     /// When they may not be there after a restart.
@@ -121,18 +117,7 @@ impl StateFile {
             )?;
         }
         let mut journal = self.journal.lock();
-        if journal.torn {
-            // Behind a part of a line nothing would be found again.
-            journal.file.set_len(journal.bytes)?;
-        }
-        journal.torn = true;
-        journal.file.write_all(&lines)?;
-        if how == Durability::Synced {
-            journal.file.sync_data()?;
-        }
-        journal.bytes += lines.len() as u64;
-        journal.torn = false;
-        Ok(())
+        state_file::with_room(folder_of(&self.path), || journal.append(&lines, how))
     }
 
     /// Is the journal long enough to be folded into the file?
@@ -159,38 +144,28 @@ impl StateFile {
     /// When the new file may not be there after a restart; the old one and the journal then are.
     pub(crate) fn snapshot<T: Serialize>(&self, table: impl FnOnce() -> T) -> io::Result<()> {
         let mut journal = self.journal.lock();
-        let text = sealed(&table())?;
-        write_new(&self.path, &text)?;
+        journal.snapshot_bytes = state_file::replace(&self.path, serde_json::to_vec(&table())?)?;
         journal.file.set_len(0)?;
         journal.bytes = 0;
-        journal.torn = false;
-        journal.snapshot_bytes = text.len() as u64;
         Ok(())
     }
 }
 
-/// Writes a file so that after a crash either the old or the new one is there, whole.
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = beside(path, "tmp");
-    let mut file = File::create(&new)?;
-    file.write_all(text)?;
-    file.sync_data()?;
-    match fs::rename(path, beside(path, "bak")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+impl Journal {
+    /// Whatever an earlier failure left goes first: what comes behind a torn line would not be read.
+    fn append(&mut self, lines: &[u8], how: Durability) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.bytes)?;
+        }
+        self.is_torn = true;
+        self.file.write_all(lines)?;
+        if how == Durability::Synced {
+            self.file.sync_data()?;
+        }
+        self.is_torn = false;
+        self.bytes += lines.len() as u64;
+        Ok(())
     }
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    name.into()
 }
 
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -201,71 +176,44 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn read_snapshot<T: DeserializeOwned>(path: &Path) -> Result<(Option<T>, u64), LoadError> {
-    let mut damage = None;
-    for candidate in [path.to_owned(), beside(path, "bak")] {
-        let failed = |source| LoadError::Io {
-            path: candidate.clone(),
-            source,
-        };
-        let Some(text) = read_if_there(&candidate).map_err(failed)? else {
-            continue;
-        };
-        match unsealed(&text) {
-            Ok(table) => return Ok((Some(table), text.len() as u64)),
-            Err(reason) => {
-                tracing::error!(file = %candidate.display(), reason, "damaged, trying the one before");
-                damage = Some(reason);
-            }
-        }
-    }
-    match damage {
-        None => Ok((None, 0)),
-        Some(reason) => Err(LoadError::Damaged {
-            path: path.to_owned(),
-            reason,
-        }),
-    }
-}
-
-const SEAL: &[u8] = b",\"crc32\":\"";
-
-/// The table as JSON with its checksum as last member, which Apache ignores.
-fn sealed<T: Serialize>(table: &T) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(table)?;
-    // The closing brace makes room for one more member.
-    text.pop();
-    let crc = crc32fast::hash(&text);
-    text.extend_from_slice(SEAL);
-    write!(text, "{crc:08x}\"}}")?;
-    Ok(text)
-}
-
-fn unsealed<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    let seal_at = text.len().saturating_sub(SEAL.len() + 10);
-    let (table, seal) = text.split_at(seal_at);
-    // A file that Apache wrote has no seal, and is taken as it is.
-    if let Some(digits) = seal.strip_prefix(SEAL) {
-        let wanted = digits
-            .get(..8)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        if wanted != Some(&format!("{:08x}", crc32fast::hash(table))) {
-            return Err("its checksum is wrong".into());
-        }
-        return proto::json::read(&[table, b"}"].concat()).map_err(|error| error.to_string());
-    }
-    proto::json::read(text).map_err(|error| error.to_string())
-}
-
-/// The changes up to the first line that is not whole, and where that line begins.
+/// The changes of all whole lines, and where the last one ends. A damaged line costs its change only.
 fn read_journal<C: DeserializeOwned>(text: &[u8]) -> (Vec<C>, usize) {
-    let (mut changes, mut whole) = (Vec::new(), 0);
+    let (mut changes, mut whole, mut at) = (Vec::new(), 0, 0);
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let Some(change) = read_line(line) else { break };
-        changes.push(change);
-        whole += line.len();
+        if let Some(change) = read_line(line) {
+            if whole < at {
+                tracing::error!(
+                    from = whole,
+                    to = at,
+                    "a damaged part of a journal is skipped"
+                );
+            }
+            changes.push(change);
+            whole = at + line.len();
+        }
+        at += line.len();
     }
     (changes, whole)
+}
+
+/// The damaged parts of a journal. What is torn at its end is none.
+///
+/// # Errors
+/// What the system says.
+pub fn damaged_lines(journal: &Path) -> io::Result<Vec<Range<usize>>> {
+    let text = read_if_there(journal)?.unwrap_or_default();
+    let (mut damaged, mut whole, mut at) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let begin = at;
+        at += line.len();
+        if read_line::<serde::de::IgnoredAny>(line).is_some() {
+            if whole < begin {
+                damaged.push(whole..begin);
+            }
+            whole = at;
+        }
+    }
+    Ok(damaged)
 }
 
 fn read_line<C: DeserializeOwned>(line: &[u8]) -> Option<C> {
@@ -277,6 +225,24 @@ fn read_line<C: DeserializeOwned>(line: &[u8]) -> Option<C> {
         return None;
     }
     serde_json::from_slice(change).ok()
+}
+
+/// Takes the bytes for a table and for a journal; what is read must be read again when written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn use_bytes<T, C>(bytes: &[u8])
+where
+    T: Serialize + DeserializeOwned,
+    C: DeserializeOwned,
+{
+    let read = |text: Vec<u8>| serde_json::from_slice::<T>(&state_file::unseal(text).ok()?).ok();
+    let write = |table: &T| state_file::seal(serde_json::to_vec(table).expect("tables serialize"));
+    if let Some(table) = read(bytes.to_vec()) {
+        let text = write(&table);
+        let again = read(text.clone()).expect("a sealed table is one");
+        assert_eq!(write(&again), text);
+    }
+    let (_, whole) = read_journal::<C>(bytes);
+    assert!(whole == 0 || bytes.get(whole - 1) == Some(&b'\n'));
 }
 
 #[cfg(test)]
@@ -329,54 +295,43 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_bit_of_the_file_falls_back_to_the_one_before() {
+    fn a_damaged_line_costs_its_change_only() {
         let folder = tempfile::tempdir().unwrap();
         let (file, ..) = load(folder.path()).unwrap();
-        file.snapshot(|| table(1)).unwrap();
-        file.snapshot(|| table(2)).unwrap();
-        let path = folder.path().join("config/table.json");
-        let whole = fs::read(&path).unwrap();
-        for at in 0..whole.len() * 8 {
+        file.append(&[10, 11, 12], Durability::Written).unwrap();
+        let journal = folder.path().join("config/table.json.journal");
+        let whole = fs::read(&journal).unwrap();
+        assert_eq!(damaged_lines(&journal).unwrap(), []);
+        for bit in 0..12 * 8 {
             let mut flipped = whole.clone();
-            flipped[at / 8] ^= 1 << (at % 8);
-            fs::write(&path, &flipped).unwrap();
-            let (_, snapshot, _) = load(folder.path()).unwrap();
-            // A flip in the name of the seal leaves a file like Apache's: readable, and right.
+            flipped[12 + bit / 8] ^= 1 << (bit % 8);
+            fs::write(&journal, &flipped).unwrap();
+            // A flip of the line's end takes the next line with it; one that makes a digit of the CRC
+            // upper case changes nothing.
+            let (_, _, changes) = load(folder.path()).unwrap();
+            let is_digit = changes == [10, 11, 12] && bit / 8 < 8 && bit % 8 == 5;
             assert!(
-                snapshot == Some(table(1)) || snapshot == Some(table(2)),
-                "bit {at}: {snapshot:?}"
+                changes == [10, 12] || changes == [10] || is_digit,
+                "bit {bit}: {changes:?}"
             );
+            let places = damaged_lines(&journal).unwrap();
+            assert_eq!(places.is_empty(), changes != [10, 12], "bit {bit}");
+            assert!(places.iter().all(|place| *place == (12..24)), "{places:?}");
         }
     }
 
     #[test]
-    fn a_change_behind_one_that_was_written_in_part_is_found_again() {
+    fn a_change_that_failed_leaves_nothing_that_hides_later_ones() {
         let folder = tempfile::tempdir().unwrap();
         let (file, ..) = load(folder.path()).unwrap();
         file.append(&[1], Durability::Written).unwrap();
-        {
-            let mut journal = file.journal.lock();
-            journal.file.write_all(b"0bad0bad 2").unwrap();
-            journal.torn = true;
-        }
-        file.append(&[3], Durability::Written).unwrap();
-        drop(file);
-        assert_eq!(load(folder.path()).unwrap().2, [1, 3]);
-    }
-
-    #[test]
-    fn two_damaged_copies_are_an_error_and_not_an_empty_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, ..) = load(folder.path()).unwrap();
-        file.snapshot(|| table(1)).unwrap();
-        file.snapshot(|| table(2)).unwrap();
-        for name in ["table.json", "table.json.bak"] {
-            fs::write(folder.path().join("config").join(name), b"{").unwrap();
-        }
-        assert!(matches!(
-            load(folder.path()),
-            Err(LoadError::Damaged { .. })
-        ));
+        // What a write that found the disk full has left.
+        let journal = folder.path().join("config/table.json.journal");
+        let mut torn = OpenOptions::new().append(true).open(&journal).unwrap();
+        torn.write_all(b"0123").unwrap();
+        file.journal.lock().is_torn = true;
+        file.append(&[2], Durability::Written).unwrap();
+        assert_eq!(load(folder.path()).unwrap().2, [1, 2]);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use proto::names;
 use proto::remoting::config::{DataVersion, INHERIT, READ, TopicConfig, TopicTable, WRITE};
+use runtime::state_file::LoadError;
 
 use crate::config::Config;
 use crate::config_table::{ConfigTable, Row};
-use crate::state_file::LoadError;
 
 pub(crate) type Topics = ConfigTable<TopicConfig>;
 

@@ -156,6 +156,9 @@ struct Ports {
     listen: String,
     namesrv: u16,
     broker: u16,
+    vip: u16,
+    http: u16,
+    admin: u16,
 }
 
 /// A server that runs, or ran.
@@ -202,6 +205,18 @@ impl House {
 
     pub(crate) fn broker(&self) -> Text {
         self.at(|ports| ports.broker)
+    }
+
+    pub(crate) fn vip(&self) -> Text {
+        self.at(|ports| ports.vip)
+    }
+
+    pub(crate) fn http(&self) -> Text {
+        self.at(|ports| ports.http)
+    }
+
+    pub(crate) fn admin(&self) -> Text {
+        self.at(|ports| ports.admin)
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -251,9 +266,25 @@ impl House {
         self.status("RssAnon:") * 1024
     }
 
-    pub(crate) fn open_files(&self) -> usize {
+    /// Processor time that it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = std::fs::read_to_string(path).unwrap_or_default();
+        // The name in parentheses may hold blanks; user and system time are 12 and 13 behind it.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let fields = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Of the open files, those that are connections or wait for some.
+    pub(crate) fn sockets(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.process.id());
-        std::fs::read_dir(folder).map_or(0, Iterator::count)
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let leads_to = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        leads_to
+            .filter(|to| to.to_string_lossy().starts_with("socket:"))
+            .count()
     }
 
     fn status(&self, name: &str) -> u64 {

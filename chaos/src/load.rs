@@ -100,7 +100,7 @@ impl Ready {
         let begun = Instant::now();
         let until = begun + self.plan.shape.warm + self.plan.shape.secs;
         let mut batches = JoinSet::new();
-        for batcher in self.batchers.iter().cloned() {
+        for batcher in self.batchers.clone() {
             batches.spawn(async move { batcher.send_until(until).await });
         }
         let tally = native::load(&self.plan, begun).await?;

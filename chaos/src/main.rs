@@ -10,6 +10,7 @@
 mod command;
 mod course;
 mod dice;
+mod hostile;
 mod house;
 mod load;
 mod network;

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use crate::course::{Course, Stop};
-use crate::{network, storage};
+use crate::{hostile, network, storage};
 
 /// What a scenario comes to; figures are in the course.
 pub(crate) type Ran<'a> = Pin<Box<dyn Future<Output = Result<(), Stop>> + 'a>>;
@@ -34,7 +34,7 @@ impl Scenario {
 }
 
 pub(crate) fn all() -> Vec<Scenario> {
-    [storage::SCENARIOS, network::SCENARIOS].concat()
+    [storage::SCENARIOS, network::SCENARIOS, hostile::SCENARIOS].concat()
 }
 
 /// Those of these names.

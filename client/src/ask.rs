@@ -8,7 +8,7 @@ use proto::Text;
 use proto::remoting::{Reply, Request, ResponseCode};
 use remoting::CallError;
 
-use crate::links::Unreachable;
+use crate::links::{self, Unreachable};
 use crate::routes::RouteError;
 use crate::{Client, Inner};
 
@@ -85,7 +85,7 @@ impl Inner {
         within: Duration,
     ) -> Result<Reply, AskError> {
         let peer = self.links.peer(addr).await?;
-        peer.call(request, within).await.map_err(|cause| {
+        links::call(&peer, request, within).await.map_err(|cause| {
             let addr = addr.clone();
             AskError::Unanswered { addr, cause }
         })

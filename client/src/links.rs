@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use proto::Text;
-use remoting::{Limits, Peer, Unserved};
+use proto::remoting::{Reply, Request};
+use remoting::{CallError, Limits, Peer, Unserved};
 use runtime::Tasks;
 use tokio::time::{Instant, timeout};
 
@@ -21,6 +22,8 @@ const ADDRESSES_MAX: usize = 1024;
 /// Requests of ours that wait for an answer, for each connection.
 const IN_FLIGHT_MAX: usize = 8192;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A link that is silent for less may only be slow.
+const SILENCE: Duration = Duration::from_millis(500);
 const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -156,6 +159,23 @@ impl Dialed {
         state.failures += 1;
         state.rests_until = Some(Instant::now() + rest.min(LONGEST_REST));
     }
+}
+
+/// Asks a peer. A link on which nothing came for all of that time leads nowhere: it is closed, so
+/// that the next request takes a new one instead of waiting for as long.
+pub(crate) async fn call(
+    peer: &Peer,
+    request: Request,
+    within: Duration,
+) -> Result<Reply, CallError> {
+    let before = peer.heard();
+    let answered = peer.call(request, within).await;
+    let silent = before.is_some() && before == peer.heard();
+    if answered == Err(CallError::TimedOut) && silent && within >= SILENCE {
+        tracing::debug!(peer = %peer.addr(), "closing a link that leads nowhere");
+        peer.close();
+    }
+    answered
 }
 
 async fn resolve(addr: &str) -> io::Result<SocketAddr> {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::message::Message;
 use crate::routes::{NEW_TOPIC_QUEUES, Route, RouteBroker, RouteQueue, TEMPLATE_TOPIC};
 use crate::send_error::{Outcome, Remedy, SendError};
-use crate::{Client, Inner, Queue, choose};
+use crate::{Client, Inner, Queue, choose, links};
 
 /// Before the first repetition on the same broker; longer each time.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -218,7 +218,7 @@ impl Inner {
         let answered = match peer {
             Ok(peer) => {
                 let left = until.saturating_duration_since(Instant::now());
-                peer.call(self.request(load, way.queue), left)
+                links::call(&peer, self.request(load, way.queue), left)
                     .await
                     .map_err(|cause| {
                         let addr = way.addr.clone();

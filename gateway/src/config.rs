@@ -25,6 +25,8 @@ pub struct Config {
     /// Connections of one listener (20,000), and of one address that is not loopback.
     pub connections_max: usize,
     pub connections_per_address_max: usize,
+    /// New connections of one listener a second (1,000); more wait in the system's queue.
+    pub accepts_per_second_max: usize,
 }
 
 impl Default for Config {
@@ -40,6 +42,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(75),
             connections_max: 20_000,
             connections_per_address_max: 512,
+            accepts_per_second_max: 1_000,
         }
     }
 }

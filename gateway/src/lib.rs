@@ -12,6 +12,7 @@ mod budget;
 mod config;
 mod error;
 mod http;
+mod limits;
 mod message;
 mod messaging;
 
@@ -23,6 +24,9 @@ use runtime::Tasks;
 use tokio::net::TcpListener;
 
 pub use config::Config;
+#[cfg(any(test, fuzzing))]
+pub use http::hostile;
+pub use limits::fixed_limits;
 
 use messaging::Messaging;
 

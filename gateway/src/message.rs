@@ -19,10 +19,10 @@ use proto::names;
 use crate::error::{Code, Error};
 
 /// User properties of one message.
-const PROPERTIES_MAX: usize = 128;
+pub(crate) const PROPERTIES_MAX: usize = 128;
 /// Names and values of user properties, tag, keys and sharding key, in all.
-const METADATA_BYTES_MAX: usize = 16 << 10;
-const SHARDING_KEY_BYTES_MAX: usize = 63;
+pub(crate) const METADATA_BYTES_MAX: usize = 16 << 10;
+pub(crate) const SHARDING_KEY_BYTES_MAX: usize = 63;
 
 /// The property that remembers a content type (as Spring messaging names it).
 pub(crate) const CONTENT_TYPE: &str = "contentType";

@@ -197,7 +197,7 @@ const ROUTES: &[K] = &[
     .range(0, 3600),
 ];
 
-const LIMITS: [K; 9] = remoting::limit_keys::<Config>();
+const LIMITS: [K; 11] = remoting::limit_keys::<Config>();
 
 const ONE_POOL: &str = "one pool of threads, one per core, serves all requests";
 const NO_ACTING_MASTER: &str = "there is no acting master";

@@ -5,11 +5,14 @@
 
 pub mod config;
 mod handle;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod kv;
+mod limits;
 mod registration;
 mod route_table;
 mod server;
 
 pub use config::Config;
-pub use kv::KvFileError;
+pub use limits::FIXED_LIMITS;
 pub use server::{NameServer, Running, StartError};

@@ -25,8 +25,8 @@ use serde::{Deserialize, Deserializer};
 /// Topics of one registration; more are refused.
 pub(crate) const TOPICS_MAX: usize = 100_000;
 /// An unpacked body; a larger one is refused. The other form is bounded by its frame.
-const INFLATED_BYTES_MAX: usize = 4 << 20;
-const INFLATED_RATIO_MAX: usize = 100;
+pub(crate) const INFLATED_BYTES_MAX: usize = 4 << 20;
+pub(crate) const INFLATED_RATIO_MAX: usize = 100;
 
 /// Why a registration could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -4,23 +4,25 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use remoting::{Listener, Serve};
 use runtime::Tasks;
+use runtime::state_file::LoadError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::Config;
-use crate::kv::{Kv, KvFile, KvFileError};
+use crate::kv::Kv;
 use crate::route_table::{Gone, RouteTable};
 
 /// Why a name server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
-    Settings(#[from] KvFileError),
+    Settings(#[from] LoadError),
     #[error("cannot listen on {addr}: {cause}")]
     Listen { addr: SocketAddr, cause: io::Error },
 }
@@ -58,7 +60,7 @@ impl NameServer {
         let failed = |cause| StartError::Listen { addr, cause };
         let listener = Listener::bind(addr).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let kv = Kv::start(KvFile::new(&config.routes.kv_file), tasks)?;
+        let kv = Kv::start(PathBuf::from(&config.routes.kv_file), tasks)?;
         let (limits, scan_every) = (config.limits.clone(), config.routes.scan_every);
         let server = Arc::new(Self {
             config: RwLock::new(config),

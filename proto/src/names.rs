@@ -59,9 +59,9 @@ pub const SYSTEM_GROUPS: [&str; 8] = [
     "CID_RMQ_SYS_TRANS",
 ];
 
-const TOPIC_BYTES_MAX: usize = 127;
-const RETRY_TOPIC_BYTES_MAX: usize = 255;
-const GROUP_BYTES_MAX: usize = 120;
+pub const TOPIC_BYTES_MAX: usize = 127;
+pub const RETRY_TOPIC_BYTES_MAX: usize = 255;
+pub const GROUP_BYTES_MAX: usize = 120;
 
 /// Why a name was refused; the text is the one RocketMQ answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

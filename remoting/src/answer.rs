@@ -44,9 +44,13 @@ pub(crate) enum ReplyTo {
 }
 
 impl Call {
-    /// Takes the right to answer, for [`Answer::Held`].
+    /// Takes the right to answer, for [`Answer::Held`]. The request counts as unanswered until the
+    /// [`Replier`] is used or dropped, whatever else is answered.
     pub fn hold(&mut self) -> Replier {
         let reply_to = std::mem::replace(&mut self.reply_to, ReplyTo::Nobody);
+        if matches!(reply_to, ReplyTo::Wire { .. }) {
+            self.peer.hold();
+        }
         Replier {
             peer: self.peer.clone(),
             reply_to,

@@ -2,7 +2,8 @@
 //! is due. Both ends of a connection are this same thing.
 //!
 //! Invariants: requests are handed to [`Serve`] in the order in which they arrived; reads pause
-//! while `in_flight` or `unsent` is at its limit, so a peer can make us hold no more than that; all
+//! while `in_flight`, `unsent` or the memory of all is at its limit, so a peer can make us hold no
+//! more than that, and what it has not said or taken for too long ends it; all
 //! answers that are due at one moment leave in one write.
 
 use std::io;
@@ -26,12 +27,15 @@ use crate::gated_replies::GatedReplies;
 use crate::in_flight::InFlight;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
+use crate::pace::Pace;
 use crate::peer::{Departure, Peer};
+use crate::room::Share;
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
-/// While a connection is busy its deadlines are looked at this often.
-const TICK: Duration = Duration::from_secs(1);
+/// While a connection is busy its deadlines are looked at this often: an answer that says "too late"
+/// after 5 s is at most a tenth late itself.
+const TICK: Duration = Duration::from_millis(400);
 
 /// Why a connection ended, when it was not in order.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,8 @@ enum Broken {
     Io(#[from] io::Error),
     #[error("{0}")]
     Limit(&'static str),
+    #[error("silent for too long")]
+    Idle,
 }
 
 /// What the task waited for and got.
@@ -68,22 +74,9 @@ pub(crate) struct Connection {
     input: BytesMut,
     unsent: Unsent,
     gated: GatedReplies,
-    /// Requests whose answer somebody else will give.
-    held: usize,
+    share: Share,
     pace: Pace,
     stopping: bool,
-}
-
-/// When things last happened; see [`Connection::tick`].
-struct Pace {
-    /// When the first bytes of a first frame came.
-    first_byte: Instant,
-    moved: Instant,
-    wrote: Instant,
-    /// Since when the peer takes nothing of what is due to it.
-    stuck: Option<Instant>,
-    framed: bool,
-    ticking: bool,
 }
 
 impl Connection {
@@ -98,15 +91,8 @@ impl Connection {
         let (sender, outbox) = mpsc::channel(limits.in_flight * 2);
         let in_flight = Arc::new(InFlight::default());
         let peer = Peer::wire(stream.peer_addr()?, sender, in_flight, limits.in_flight);
-        let now = Instant::now();
-        let pace = Pace {
-            first_byte: now,
-            moved: now,
-            wrote: now,
-            stuck: None,
-            framed: false,
-            ticking: false,
-        };
+        let pace = Pace::new(Instant::now());
+        let share = Share::of(&limits.held, limits.held_bytes);
         Ok(Self {
             peer,
             serve,
@@ -115,7 +101,7 @@ impl Connection {
             input: BytesMut::new(),
             unsent: Unsent::default(),
             gated: GatedReplies::default(),
-            held: 0,
+            share,
             pace,
             stopping: false,
         })
@@ -131,8 +117,9 @@ impl Connection {
         let (mut input, output) = stream.split();
         match self.serve_until_closed(&mut input, &output, &stop).await {
             Ok(()) => {}
-            Err(Broken::Io(error)) => {
-                tracing::debug!(peer = %self.peer.addr(), %error, "connection broke");
+            // No fault, and thousands may leave so at once.
+            Err(broken @ (Broken::Io(_) | Broken::Idle)) => {
+                tracing::debug!(peer = %self.peer.addr(), reason = %broken, "connection ended");
             }
             Err(broken) => {
                 tracing::warn!(peer = %self.peer.addr(), reason = %broken, "closing connection");
@@ -160,19 +147,24 @@ impl Connection {
                 self.take(outgoing);
             }
             self.write(output)?;
+            self.share.hold(self.input.len() + self.unsent.bytes());
             // What was written made room for frames that had to wait.
             if self.has_room() && self.has_frame() {
                 continue;
             }
-            if self.stopping && self.gated.is_empty() && self.held == 0 && self.unsent.is_empty() {
+            if self.stopping
+                && self.gated.is_empty()
+                && self.peer.held() == 0
+                && self.unsent.is_empty()
+            {
                 return Ok(());
             }
             match self.next_event(input, output, stop, timer.as_mut()).await? {
                 Event::Read(0) | Event::Closed => return Ok(()),
-                Event::Read(_) => self.moved(timer.as_mut()),
+                Event::Read(_) => self.heard(timer.as_mut()),
                 Event::Readable => {
                     self.input.reserve(READ_AHEAD_BYTES);
-                    self.moved(timer.as_mut());
+                    self.heard(timer.as_mut());
                     if !self.pace.framed {
                         self.pace.first_byte = self.pace.moved;
                     }
@@ -195,7 +187,7 @@ impl Connection {
         stop: &CancellationToken,
         timer: Pin<&mut Sleep>,
     ) -> io::Result<Event> {
-        let may_read = !self.stopping && self.has_room();
+        let may_read = !self.stopping && self.has_room() && !self.share.must_wait();
         let may_take = self.has_space();
         let gate = self.gated.first_due();
         let peer = &self.peer;
@@ -226,12 +218,13 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.gated.len() + self.held < self.limits.in_flight && self.has_space()
+        self.gated.len() + self.peer.held() < self.limits.in_flight && self.has_space()
     }
 
     /// May more be put to what is unsent?
     fn has_space(&self) -> bool {
-        self.unsent.bytes() < self.limits.unsent_bytes
+        let crowded = self.share.must_wait() && !self.unsent.is_empty();
+        self.unsent.bytes() < self.limits.unsent_bytes && !crowded
     }
 
     fn write(&mut self, output: &WriteHalf<'_>) -> io::Result<()> {
@@ -240,9 +233,8 @@ impl Connection {
         }
         let taken = self.unsent.write_to(output)?;
         let now = Instant::now();
-        if taken > 0 {
-            self.pace.wrote = now;
-            self.pace.stuck = None;
+        if taken > 0 && self.pace.stuck.take().is_some() {
+            self.pace.heard = now;
         }
         if !self.unsent.is_empty() {
             self.pace.stuck.get_or_insert(now);
@@ -322,7 +314,8 @@ impl Connection {
                 // To the moment its bytes were read: near enough, and one clock reading a batch.
                 self.gated.push((opaque, how), gated, self.pace.moved);
             }
-            Answer::Held => self.held += 1,
+            // Counted since it was taken, see `Call::hold`.
+            Answer::Held => {}
         }
     }
 
@@ -333,7 +326,7 @@ impl Connection {
                 how,
                 answer,
             } => {
-                self.held -= 1;
+                self.peer.let_go();
                 self.give(opaque, how, answer);
             }
             Outgoing::Request {
@@ -343,8 +336,14 @@ impl Connection {
             } => {
                 self.unsent.request(opaque, oneway, &request);
             }
-            Outgoing::Abandoned => self.held -= 1,
+            Outgoing::Abandoned => self.peer.let_go(),
         }
+    }
+
+    fn heard(&mut self, timer: Pin<&mut Sleep>) {
+        self.moved(timer);
+        self.pace.heard = self.pace.moved;
+        self.peer.hear();
     }
 
     fn moved(&mut self, timer: Pin<&mut Sleep>) {
@@ -358,10 +357,16 @@ impl Connection {
     /// Looks at every deadline; an idle connection is not looked at again before it is due.
     fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Broken> {
         let now = Instant::now();
-        let last = self.pace.moved.max(self.pace.wrote);
-        let stuck = self.pace.stuck;
-        if stuck.is_some_and(|since| now >= since + self.limits.write_stall) {
+        let too_long = |since: Option<Instant>| {
+            since.is_some_and(|since| now >= since + self.limits.write_stall)
+        };
+        if too_long(self.pace.stuck) {
             return Err(Broken::Limit("the peer does not take its answers"));
+        }
+        let crowded = self.share.must_wait();
+        self.pace.crowded = crowded.then(|| self.pace.crowded.unwrap_or(now));
+        if too_long(self.pace.crowded) {
+            return Err(Broken::Limit("all connections hold too much"));
         }
         if !self.pace.framed
             && !self.input.is_empty()
@@ -369,18 +374,19 @@ impl Connection {
         {
             return Err(Broken::Limit("no whole first frame in time"));
         }
-        if now >= last + self.limits.idle {
-            return Err(Broken::Limit("idle"));
+        let idle_at = self.pace.heard + self.limits.idle;
+        if now >= idle_at {
+            return Err(Broken::Idle);
         }
         self.gated.release_overdue(now, &mut self.unsent);
         let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();
-        self.pace.ticking = busy || now < last + TICK;
+        self.pace.ticking = busy || now < self.pace.moved + TICK;
         if self.pace.ticking {
             timer.reset(now + TICK);
         } else {
             self.input = BytesMut::new();
             self.unsent.shrink();
-            timer.reset(last + self.limits.idle);
+            timer.reset(idle_at);
         }
         Ok(())
     }

@@ -15,7 +15,9 @@ mod limits;
 mod listen;
 mod local;
 mod outgoing;
+mod pace;
 mod peer;
+mod room;
 
 pub use answer::{Answer, Call, Gated, Replier, Serve, Unserved, unsupported};
 pub use dial::dial;
@@ -24,3 +26,4 @@ pub use limits::Limits;
 pub use listen::Listener;
 pub use local::local_link;
 pub use peer::{CallError, Peer};
+pub use room::Room;

@@ -1,6 +1,6 @@
 //! The settings for `Limits`, for every configuration that has some.
 //!
-//! Invariant: one row per field of `Limits`.
+//! Invariant: one row per number in `Limits`.
 
 use runtime::settings::Key;
 
@@ -8,7 +8,7 @@ use crate::Limits;
 
 /// The rows for the limits inside `C`.
 #[must_use]
-pub const fn limit_keys<C: AsMut<Limits>>() -> [Key<C>; 9] {
+pub const fn limit_keys<C: AsMut<Limits>>() -> [Key<C>; 11] {
     [
         Key::<C>::new(
             "maxFirstFrameBytes",
@@ -36,15 +36,22 @@ pub const fn limit_keys<C: AsMut<Limits>>() -> [Key<C>; 9] {
         )
         .range(1 << 10, 1 << 30),
         Key::<C>::new(
+            "maxHeldBytes",
+            |c| &mut c.as_mut().held_bytes,
+            "All unfinished frames and answers, in bytes; 0: a quarter of the memory. More: they wait.",
+        )
+        .range(0, 1 << 50),
+        Key::<C>::new(
             "maxWriteStallMillis",
             |c| &mut c.as_mut().write_stall,
-            "How long a peer may take no byte of its answers, in ms. Longer: closed.",
+            "How long a peer may take no byte of its answers, or wait for `maxHeldBytes`, in ms. \
+             Longer: closed.",
         )
         .range(100, 3_600_000),
         Key::<C>::new(
             "maxIdleMillis",
             |c| &mut c.as_mut().idle,
-            "How long a connection may be silent, in ms. Longer: closed.",
+            "How long a peer may be silent, in ms. Longer: closed.",
         )
         .range(1_000, 86_400_000),
         Key::<C>::new(
@@ -63,6 +70,12 @@ pub const fn limit_keys<C: AsMut<Limits>>() -> [Key<C>; 9] {
             "maxConnectionsPerAddress",
             |c| &mut c.as_mut().connections_per_address,
             "Connections from one address, loopback excepted. More: closed at once.",
+        )
+        .range(1, 1 << 20),
+        Key::<C>::new(
+            "maxAcceptsPerSecond",
+            |c| &mut c.as_mut().accepts_per_second,
+            "New connections of one listener in a second. More: they wait in the system's queue.",
         )
         .range(1, 1 << 20),
     ]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::room::Room;
+
 /// The limits of a listener and of the connections it accepts.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -15,7 +17,13 @@ pub struct Limits {
     pub unsent_bytes: usize,
     /// No byte of an unsent answer leaves for so long: closed.
     pub write_stall: Duration,
-    /// No byte in or out for so long: closed.
+    /// All connections that share these limits (clones are the same) hold so much of frames that
+    /// are not whole and of answers; then only those that hold next to nothing are read, and who
+    /// has to wait for longer than `write_stall` is closed. 0: a quarter of the memory.
+    pub held_bytes: usize,
+    /// What is held at the moment.
+    pub held: Room,
+    /// No byte from the peer for so long, nor one that it took of what is stuck: closed.
     pub idle: Duration,
     /// No valid first frame for so long, once its bytes have begun to arrive: closed.
     pub first_frame: Duration,
@@ -23,6 +31,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address that is not loopback.
     pub connections_per_address: usize,
+    /// New connections of one listener a second; more wait in the system's queue.
+    pub accepts_per_second: usize,
 }
 
 impl Default for Limits {
@@ -34,10 +44,13 @@ impl Default for Limits {
             in_flight: 1024,
             unsent_bytes: 4 << 20,
             write_stall: Duration::from_secs(30),
+            held_bytes: 0,
+            held: Room::default(),
             idle: Duration::from_secs(120),
             first_frame: Duration::from_secs(10),
             connections: 20_000,
             connections_per_address: 512,
+            accepts_per_second: 1_000,
         }
     }
 }

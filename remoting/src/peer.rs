@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proto::remoting::{Reply, Request};
@@ -43,6 +43,10 @@ enum Way {
         outbox: mpsc::Sender<Outgoing>,
         in_flight: Arc<InFlight>,
         in_flight_max: usize,
+        /// How often bytes came from the peer.
+        heard: AtomicU64,
+        /// Requests of the peer whose answer somebody took upon himself.
+        held: AtomicUsize,
     },
     Local(LocalEnd),
 }
@@ -65,6 +69,8 @@ impl Peer {
                 outbox,
                 in_flight,
                 in_flight_max,
+                heard: AtomicU64::new(0),
+                held: AtomicUsize::new(0),
             },
         )
     }
@@ -122,6 +128,7 @@ impl Peer {
                 outbox,
                 in_flight,
                 in_flight_max,
+                ..
             } => {
                 let Some((opaque, reply)) = in_flight.enter(*in_flight_max) else {
                     return Err(CallError::NotSent("too many requests wait for an answer"));
@@ -143,6 +150,14 @@ impl Peer {
                     .await
                     .unwrap_or(Err(CallError::TimedOut))
             }
+        }
+    }
+
+    /// A number that grows whenever bytes come from the peer; none for an in-process link.
+    pub fn heard(&self) -> Option<u64> {
+        match &self.0.way {
+            Way::Wire { heard, .. } => Some(heard.load(Ordering::Relaxed)),
+            Way::Local(_) => None,
         }
     }
 
@@ -178,6 +193,35 @@ impl Peer {
             && outbox.try_send(outgoing).is_err()
         {
             self.close();
+        }
+    }
+
+    /// Bytes came from the peer.
+    pub(crate) fn hear(&self) {
+        if let Way::Wire { heard, .. } = &self.0.way {
+            heard.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests of the peer that somebody else answers, later.
+    pub(crate) fn held(&self) -> usize {
+        match &self.0.way {
+            Way::Wire { held, .. } => held.load(Ordering::Relaxed),
+            Way::Local(_) => 0,
+        }
+    }
+
+    /// One more; who takes it gives an [`Outgoing::Answer`] or [`Outgoing::Abandoned`] back.
+    pub(crate) fn hold(&self) {
+        if let Way::Wire { held, .. } = &self.0.way {
+            held.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One fewer: what was given back came.
+    pub(crate) fn let_go(&self) {
+        if let Way::Wire { held, .. } = &self.0.way {
+            held.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

@@ -224,13 +224,18 @@ impl<C: 'static> Table<C> {
             })
     }
 
-    /// `key=value` lines, sorted by key.
+    /// `key=value` lines, sorted by key, which [`crate::conf_file`] reads as the same.
     #[must_use]
     pub fn to_properties_text(&self, config: &mut C) -> String {
         let mut rows: Vec<_> = self.keys().collect();
         rows.sort_unstable_by_key(|row| row.name);
         rows.iter().fold(String::new(), |mut text, row| {
-            writeln!(text, "{}={}", row.name, row.show(config)).expect("a String takes all");
+            let value = row.show(config);
+            let value = value
+                .replace('\\', r"\\")
+                .replace('\n', r"\n")
+                .replace('\r', r"\r");
+            writeln!(text, "{}={value}", row.name).expect("a String takes all");
             text
         })
     }

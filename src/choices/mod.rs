@@ -61,6 +61,10 @@ pub(crate) struct Choices {
     /// Listen for other machines although nobody is asked who they are
     #[arg(long, env = "GANTRY_INSECURE")]
     insecure: bool,
+
+    /// Start in spite of a damaged store: what cannot be read is copied to quarantine/ and skipped
+    #[arg(long, env = "GANTRY_SALVAGE")]
+    salvage: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -117,6 +121,7 @@ pub(crate) struct Chosen {
     pub(crate) http_port: u16,
     pub(crate) admin_port: u16,
     pub(crate) insecure: bool,
+    pub(crate) salvage: bool,
     /// For the broker; the later of two wins.
     pub(crate) broker: Vec<Entry>,
 }
@@ -142,6 +147,7 @@ impl Choices {
             http_port: 8090,
             admin_port: 8091,
             insecure: false,
+            salvage: false,
             broker: Vec::new(),
         };
         chosen.broker.push(store_in(&chosen.data_dir, "default"));
@@ -159,6 +165,7 @@ impl Choices {
             chosen.http_port = place.http_port.unwrap_or(chosen.http_port);
             chosen.admin_port = place.admin_port.unwrap_or(chosen.admin_port);
             chosen.insecure |= place.insecure;
+            chosen.salvage |= place.salvage;
         }
         Ok(chosen)
     }
@@ -211,6 +218,7 @@ impl Choices {
             },
             conf: self.conf.clone().filter(|_| is("conf")),
             insecure: self.insecure && is("insecure"),
+            salvage: self.salvage && is("salvage"),
         }
     }
 
@@ -220,7 +228,11 @@ impl Choices {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(cause) => return Err(Failure::file(path, &cause)),
         };
-        let file: File = toml::from_str(&text)
+        Self::from_toml(&text, path)
+    }
+
+    fn from_toml(text: &str, path: &Path) -> Result<Self, Failure> {
+        let file: File = toml::from_str(text)
             .map_err(|error| Failure::config(format!("{}: {error}", path.display())))?;
         let set = file
             .set
@@ -237,6 +249,8 @@ impl Choices {
             set: set.collect(),
             conf: file.conf,
             insecure: file.insecure,
+            // For one start, not for all of them.
+            salvage: false,
         })
     }
 }
@@ -282,6 +296,28 @@ fn store_in(data_dir: &Path, origin: &str) -> Entry {
         &data_dir.join("store").display().to_string(),
         origin,
     )
+}
+
+/// The fuzz target of `gantry.toml`: refused, or entries that a broker reads or refuses.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn gantry_toml(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let Ok(file) = Choices::from_toml(text, Path::new("gantry.toml")) else {
+        return;
+    };
+    // Another file, named by this one, is not this target's business.
+    let file = Choices { conf: None, ..file };
+    let none = Choices::default();
+    let places = [
+        (file, "gantry.toml"),
+        (none.clone(), "GANTRY_"),
+        (none, "--"),
+    ];
+    if let Ok(chosen) = Choices::join(&places) {
+        drop(broker::Config::from_entries(&chosen.broker));
+    }
 }
 
 #[cfg(test)]

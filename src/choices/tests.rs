@@ -6,6 +6,9 @@ use clap::{Command, FromArgMatches};
 
 use super::*;
 
+#[path = "../../fuzz/replay.rs"]
+mod replay;
+
 /// What `gantry standalone ARGS` would use in a folder with these files.
 fn choose(args: &[&str], variables: &Choices, files: &[(&str, &str)]) -> Result<Chosen, Failure> {
     let folder = tempfile::tempdir().unwrap();
@@ -177,4 +180,9 @@ fn an_address_for_other_machines_must_be_wanted() {
         "{}",
         refused.sentence
     );
+}
+
+#[test]
+fn seeds_of_the_fuzz_target_find_nothing() {
+    replay::every_seed("gantry_toml", gantry_toml);
 }

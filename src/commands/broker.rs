@@ -31,6 +31,10 @@ pub(super) struct Broker {
     )]
     print_important: bool,
 
+    /// Start in spite of a damaged store: what cannot be read is copied to quarantine/ and skipped
+    #[arg(long, env = "GANTRY_SALVAGE")]
+    salvage: bool,
+
     #[command(flatten)]
     alone: Alone,
 }
@@ -56,7 +60,8 @@ impl Broker {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let from_environment = std::env::var("NAMESRV_ADDR").ok();
         let entries = self.entries(from_environment.as_deref())?;
-        let (config, warnings) = Config::from_entries(&entries).map_err(Failure::config)?;
+        let (mut config, warnings) = Config::from_entries(&entries).map_err(Failure::config)?;
+        config.files.salvage = self.salvage;
         let text = config.to_properties_text();
         if self.alone.print {
             output::say(text.trim_end());
@@ -74,6 +79,7 @@ impl Broker {
             let servers = config.listen.name_servers.as_slice().iter();
             let servers = servers.cloned().map(NameServer::Addr).collect();
             let running = Running::start(config, servers, &life.tasks).await?;
+            output::tell_of_salvage(running.opened());
             output::say(boot_line(&running));
             life.until_told_to_stop().await;
             let stopped = life.stopping(running.stop(GRACE)).await;

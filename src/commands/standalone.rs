@@ -42,7 +42,9 @@ impl Standalone {
     pub(super) fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let begun = Instant::now();
         let chosen = self.choices.with_files(matches, Path::new("."))?;
-        let (config, warnings) = Config::from_entries(&chosen.broker).map_err(Failure::config)?;
+        let (mut config, warnings) =
+            Config::from_entries(&chosen.broker).map_err(Failure::config)?;
+        config.files.salvage = chosen.salvage;
         output::warn_of(&warnings);
         check_exposure(config.listen.bind, chosen.insecure)?;
         let _held = hold(&chosen.data_dir)?;
@@ -105,6 +107,7 @@ async fn serve(
     let name_server = namesrv::NameServer::start(names_config, &names).await?;
     let servers = name_servers(&config, &name_server);
     let broker = broker::Running::start(config, servers, &life.tasks).await?;
+    output::tell_of_salvage(broker.opened());
     let started = open_doors(&broker, &name_server, chosen, life, &doors).await;
     let shown = match &started {
         Ok(gateway) => show(&broker, &name_server, gateway, chosen, begun),
@@ -113,11 +116,12 @@ async fn serve(
     if started.is_ok() && shown.is_ok() {
         life.until_told_to_stop().await;
     }
-    ports::remove(&chosen.data_dir)?;
+    let removed = ports::remove(&chosen.data_dir);
     let stopped = life.stopping(stop(broker, &doors, &names)).await;
     started?;
     shown?;
-    stopped
+    stopped?;
+    removed
 }
 
 /// The order that loses nothing: first the doors, then the broker, last the routes.

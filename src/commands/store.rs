@@ -12,8 +12,10 @@ use std::{
 
 use clap::{Args, Subcommand};
 use proto::message::{QueueId, QueueOffset, StoredMessage};
+use runtime::state_file::{self, Looked};
 use serde::Serialize;
 use store::{
+    Damage,
     files::OsDisk,
     inspect::{self, Dumped},
 };
@@ -61,20 +63,61 @@ struct Dump {
 impl Store {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match &self.look {
-            Look::Check { dir } => check(&store_in(dir)?),
+            Look::Check { dir } => check(dir, &store_in(dir)?),
             Look::Dump(dump) => dump.run(),
         }
     }
 }
 
-fn check(root: &Path) -> Result<(), Failure> {
-    let report = inspect::check(&OsDisk, root).map_err(|cause| Failure::file(root, &cause))?;
+fn check(dir: &Path, root: &Path) -> Result<(), Failure> {
+    let mut report = inspect::check(&OsDisk, root).map_err(|cause| Failure::file(root, &cause))?;
+    for folder in [root.join("config"), dir.join("namesrv")] {
+        let damage = check_tables(&folder).map_err(|cause| Failure::file(&folder, &cause))?;
+        report.other_damage.extend(damage);
+    }
     output::say(&report);
     if report.is_sound() {
         return Ok(());
     }
     let sentence = format!("the store in {} is damaged", root.display());
     Err(Failure::new(Exit::Damaged, sentence))
+}
+
+/// Damage in the tables of a folder, the copies of the ones before, and their journals.
+fn check_tables(folder: &Path) -> io::Result<Vec<Damage>> {
+    let mut damage = Vec::new();
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(damage),
+        entries => entries?,
+    };
+    let mut paths = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    for file in paths {
+        let name = file.to_string_lossy();
+        let parse = |text: &[u8]| proto::json::read(text).map_err(|error| error.to_string());
+        if name.ends_with(".json") || name.ends_with(".json.bak") {
+            if let Looked::Damaged(reason) = state_file::look::<serde_json::Value>(&file, &parse)? {
+                let bytes = fs::metadata(&file)?.len();
+                damage.push(Damage {
+                    file,
+                    offset: 0,
+                    bytes,
+                    reason,
+                });
+            }
+        } else if name.ends_with(".journal") {
+            let lines = broker::damaged_lines(&file)?.into_iter();
+            damage.extend(lines.map(|lines| Damage {
+                file: file.clone(),
+                offset: lines.start as u64,
+                bytes: lines.len() as u64,
+                reason: "the CRC of a line does not match".to_owned(),
+            }));
+        }
+    }
+    Ok(damage)
 }
 
 impl Dump {
@@ -92,6 +135,11 @@ impl Dump {
         })?;
         let lines = found.iter().map(line);
         lines.for_each(output::say);
+        if root.join("abort").exists() && (found.len() as u64) < self.count {
+            output::complain(
+                "the store is in use or was killed: messages of its last second may be missing here",
+            );
+        }
         let damaged = found.iter().filter(|dumped| dumped.record.is_err()).count();
         if damaged == 0 {
             return Ok(());
@@ -149,6 +197,9 @@ fn line(dumped: &Dumped) -> String {
         .map_err(|error| *error)
         .and_then(|record| StoredMessage::parse(record))
     {
+        Ok(message) if message.sys_flag.is_lost() => {
+            shown.error = Some("lost to damage; a salvage kept its place".to_owned());
+        }
         Ok(message) => shown.message = Some(Message::of(&message)),
         Err(error) => shown.error = Some(error.to_string()),
     }

@@ -13,6 +13,7 @@ use crate::Store;
 use crate::expire::DiskLevel;
 use crate::queue::{Queue, QueueError};
 use crate::staging::Staging;
+use crate::sync::MutexGuard;
 
 /// Where a message will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,7 @@ impl Store {
         Ok(())
     }
 
-    fn wake_writer(&self, mut staging: parking_lot::MutexGuard<'_, Staging>) {
+    fn wake_writer(&self, mut staging: MutexGuard<'_, Staging>) {
         let writer_waits = std::mem::take(&mut staging.writer_waits);
         drop(staging);
         if writer_waits {

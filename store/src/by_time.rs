@@ -1,11 +1,10 @@
 //! Store times of messages, and messages by store time.
 
-use std::sync::atomic::Ordering;
-
 use proto::message::{QueueId, QueueOffset, RecordPrefix, store_timestamp};
 
 use crate::Store;
 use crate::read::{ReadError, wrong_unit};
+use crate::sync::atomic::Ordering;
 
 /// Which of the messages around a time is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

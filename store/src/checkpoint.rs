@@ -14,10 +14,12 @@
 //! 116  u32 number of the next entry in the last one
 //! 120  u64 from this log offset on every record carries a CRC of its own
 //! 128  u32 CRC of bytes 0..128
+//! 132  u32 CRC of bytes 64..128
 //! ```
 //!
 //! All in the first 512 of 4,096 bytes, so one sector has all of it or nothing. When RocketMQ used
-//! the store in between, its fields differ, the CRC is wrong, and ours do not count.
+//! the store in between, its fields differ, the first CRC is wrong, and ours do not count; the second
+//! one tells that from damage.
 
 use std::io;
 use std::path::Path;
@@ -29,6 +31,7 @@ const PAGE_BYTES: u64 = 4096;
 const SECTOR_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"gantry 1";
 const CRC_AT: usize = 128;
+const OURS: std::ops::Range<usize> = 64..136;
 
 /// RocketMQ's part: store times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +71,23 @@ impl Checkpoint {
             }
         }
         Ok(Self::from_page(&page))
+    }
+
+    /// The part of the page that is damaged: neither as we wrote it nor untouched.
+    pub(crate) fn damaged(
+        disk: &dyn Disk,
+        path: &Path,
+    ) -> io::Result<Option<std::ops::Range<u64>>> {
+        if !disk.exists(path)? {
+            return Ok(None);
+        }
+        let mut page = [0; SECTOR_BYTES];
+        disk.open(path, Access::Read)?.read_at(&mut page, 0)?;
+        let ours = page.get(OURS).unwrap_or_default();
+        let (fields, crcs) = ours.split_at(CRC_AT - OURS.start);
+        let right = crcs.ends_with(&crc32fast::hash(fields).to_be_bytes());
+        let is_damaged = !right && ours.iter().any(|&byte| byte != 0);
+        Ok(is_damaged.then_some(OURS.start as u64..OURS.end as u64))
     }
 
     fn from_page(page: &[u8; SECTOR_BYTES]) -> Self {
@@ -119,6 +139,8 @@ impl Checkpoint {
             put(120, &known.sealed_from.to_be_bytes());
             let crc = crc32fast::hash(&page[..CRC_AT]);
             page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+            let crc = crc32fast::hash(&page[OURS.start..CRC_AT]);
+            page[CRC_AT + 4..OURS.end].copy_from_slice(&crc.to_be_bytes());
         }
         page
     }
@@ -166,6 +188,24 @@ mod tests {
             let mut page = CHECKPOINT.to_page();
             page[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Checkpoint::from_page(&page).known, None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn damage_is_told_from_what_rocketmq_wrote() {
+        let disk = crate::files::MemoryDisk::new();
+        let path = Path::new("/checkpoint");
+        let damaged = |page: &[u8]| {
+            disk.set_content(path, page.to_vec());
+            Checkpoint::damaged(&disk, path).unwrap().is_some()
+        };
+        let page = CHECKPOINT.to_page();
+        assert!(!damaged(&page) && !damaged(&[0; SECTOR_BYTES]));
+        for bit in 0..SECTOR_BYTES * 8 {
+            let mut page = page;
+            page[bit / 8] ^= 1 << (bit % 8);
+            let ours = (64..128).contains(&(bit / 8)) || (132..136).contains(&(bit / 8));
+            assert_eq!(damaged(&page), ours, "bit {bit}");
         }
     }
 

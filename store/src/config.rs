@@ -31,6 +31,8 @@ pub struct Config {
     /// `messageDelayLevel`, for recovering the delivery times of delayed messages.
     pub delay_levels_ms: Vec<i64>,
     pub retention: Retention,
+    /// `--salvage`: whether a damaged log is made readable instead of refused.
+    pub salvage: bool,
 }
 
 /// When commit log files are removed.
@@ -87,6 +89,7 @@ impl Config {
                 used_ratio_full: 0.90,
                 files_per_run_max: 10,
             },
+            salvage: false,
         }
     }
 }

@@ -3,14 +3,13 @@
 //! Works from what the appender knew and never reads the log. A message is readable when this is
 //! done; with sync flush the broker calls it after the flush, so nobody reads what may be lost.
 
-use std::sync::atomic::Ordering;
-
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Store;
 use crate::index::KeyEntry;
 use crate::queue::Unit;
 use crate::staging::Batch;
+use crate::sync::atomic::Ordering;
 
 /// A message that came into a watched queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

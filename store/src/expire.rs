@@ -6,17 +6,17 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use parking_lot::Mutex;
 use proto::message::LogOffset;
 
-use crate::Store;
 use crate::files::Space;
 use crate::persist::PersistError;
 use crate::queue::Queue;
 use crate::read::ReadError;
 use crate::segment::Segment;
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Mutex, RwLock};
+use crate::{Retention, Store};
 
 /// How full the disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,8 @@ pub enum DiskLevel {
     High,
     /// The oldest files go, expired or not.
     Critical,
-    /// And appends are refused.
+    /// And appends are refused; also when there is no room for two more segments, but then only
+    /// expired files go.
     Full,
 }
 
@@ -35,9 +36,16 @@ pub enum DiskLevel {
 pub struct DiskUsage {
     pub log: f64,
     pub queues: f64,
-    /// The file system of the log.
+    /// The file systems of the log and of the rest.
     pub log_space: Space,
+    pub root_space: Space,
     pub level: DiskLevel,
+}
+
+impl DiskUsage {
+    fn used(&self) -> f64 {
+        self.log.max(self.queues)
+    }
 }
 
 /// The time of a run.
@@ -75,10 +83,21 @@ impl SeenLevel {
 }
 
 /// What is remembered from run to run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Expiry {
+    retention: RwLock<Retention>,
     level: SeenLevel,
     guard: Mutex<AgeGuard>,
+}
+
+impl Expiry {
+    pub(crate) fn new(retention: Retention) -> Self {
+        Self {
+            retention: RwLock::new(retention),
+            level: SeenLevel::default(),
+            guard: Mutex::default(),
+        }
+    }
 }
 
 /// What expiry by age remembers from run to run.
@@ -108,10 +127,18 @@ impl AgeGuard {
             return 0;
         }
         let a_fifth = (segments + self.removed).div_ceil(5).max(1);
-        let allowed = expired.min(a_fifth.saturating_sub(self.removed));
-        self.removed += allowed;
-        allowed
+        expired.min(a_fifth.saturating_sub(self.removed))
     }
+}
+
+fn is_expiry_hour(retention: &Retention, now_ms: i64) -> bool {
+    let hour = (now_ms + retention.utc_offset_ms)
+        .div_euclid(3_600_000)
+        .rem_euclid(24);
+    retention
+        .delete_hours
+        .iter()
+        .any(|&listed| i64::from(listed) == hour)
 }
 
 impl Store {
@@ -121,17 +148,23 @@ impl Store {
         self.expiry.level.get()
     }
 
+    /// Takes other rules from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.expiry.retention.write() = retention;
+    }
+
     /// Looks how full the disk is; from now on appends are refused, or no longer.
     ///
     /// # Errors
     /// What the disk says; then the level stays as it was.
     pub fn check_disk(&self) -> io::Result<DiskUsage> {
         let log_space = self.disk.space(&self.config.commit_log_dir)?;
-        let log = log_space.used_ratio();
-        let queues = self.disk.space(&self.config.root)?.used_ratio();
-        let retention = &self.config.retention;
+        let root_space = self.disk.space(&self.config.root)?;
+        let (log, queues) = (log_space.used_ratio(), root_space.used_ratio());
+        let retention = self.expiry.retention.read();
         let used = log.max(queues);
-        let level = if used > retention.used_ratio_full {
+        let two_segments = self.config.segment_bytes.saturating_mul(2);
+        let level = if used > retention.used_ratio_full || log_space.free_bytes < two_segments {
             DiskLevel::Full
         } else if used > retention.used_ratio_force {
             DiskLevel::Critical
@@ -145,6 +178,7 @@ impl Store {
             log,
             queues,
             log_space,
+            root_space,
             level,
         })
     }
@@ -156,29 +190,29 @@ impl Store {
     /// What the disk says; the next run goes on.
     pub fn expire_once(&self, time: ExpireTime) -> io::Result<Expired> {
         let mut guard = self.expiry.guard.lock();
-        let mut level = self.check_disk()?.level;
+        let mut usage = self.check_disk()?;
+        let retention = self.expiry.retention.read().clone();
         let segments = self.log.segments();
         let allowed = guard.allow(
-            self.expired(&segments, time.now_ms)?,
+            self.expired(&segments, &retention, time.now_ms)?,
             segments.len(),
             time.monotonic_ms,
         );
-        let may_expire = self.is_expiry_hour(time.now_ms) || level >= DiskLevel::High;
+        let may_expire = is_expiry_hour(&retention, time.now_ms) || usage.level >= DiskLevel::High;
         let by_age = if may_expire { allowed } else { 0 };
 
         let mut removed = 0;
-        let most = self
-            .config
-            .retention
+        let most = retention
             .files_per_run_max
             .min(segments.len().saturating_sub(1));
-        while removed < most && (removed < by_age || level >= DiskLevel::Critical) {
+        while removed < most && (removed < by_age || usage.used() > retention.used_ratio_force) {
             if !self.remove_first_segment()? {
                 break;
             }
             removed += 1;
-            level = self.check_disk()?.level;
+            usage = self.check_disk()?;
         }
+        guard.removed += removed;
         let log_start = self.log.start().unwrap_or(0);
         if removed > 0 {
             tracing::info!(removed, log_start, "old segments were removed");
@@ -192,8 +226,13 @@ impl Store {
     }
 
     /// How many segments from the first on are too old.
-    fn expired(&self, segments: &[Arc<Segment>], now_ms: i64) -> io::Result<usize> {
-        let age_ms = i64::from(self.config.retention.reserved_hours) * 3_600_000;
+    fn expired(
+        &self,
+        segments: &[Arc<Segment>],
+        retention: &Retention,
+        now_ms: i64,
+    ) -> io::Result<usize> {
+        let age_ms = i64::from(retention.reserved_hours) * 3_600_000;
         let mut expired = 0;
         for segment in segments {
             if !self.is_behind_writer(segment)
@@ -204,17 +243,6 @@ impl Store {
             expired += 1;
         }
         Ok(expired)
-    }
-
-    fn is_expiry_hour(&self, now_ms: i64) -> bool {
-        let retention = &self.config.retention;
-        let hour = (now_ms + retention.utc_offset_ms)
-            .div_euclid(3_600_000)
-            .rem_euclid(24);
-        retention
-            .delete_hours
-            .iter()
-            .any(|&listed| i64::from(listed) == hour)
     }
 
     /// Whether all of a segment is written, readable and durable.

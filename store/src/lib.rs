@@ -38,6 +38,8 @@ mod recover;
 mod segment;
 mod staging;
 mod store;
+mod sync;
+mod unflushed;
 mod write;
 
 pub use append::{AppendError, Appended};

@@ -1,8 +1,7 @@
 //! How far the log is: written, durable, readable. Each mark only moves forward.
 
-use std::sync::atomic::AtomicU64;
-
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicU64;
 
 /// `dispatched` and `durable_to` are never above `appended_to`.
 #[derive(Debug)]

@@ -19,6 +19,13 @@ impl Config {
     /// compat: `CommitLog#checkMessageAndReturnSize`: delayed messages keep their delivery time where
     /// others keep the hash of their tags.
     pub(crate) fn unit_of(&self, message: &StoredMessage<'_>) -> Unit {
+        if message.sys_flag.is_lost() {
+            return Unit {
+                log_offset: message.log_offset.0,
+                size: message.size,
+                tags_code: Unit::LOST,
+            };
+        }
         let level = (message.topic == SCHEDULE_TOPIC)
             .then(|| {
                 message

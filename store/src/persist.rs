@@ -51,7 +51,7 @@ impl Store {
             .map_err(PersistError::Io)?;
         let index = self.index.write_backlog().map_err(PersistError::Io)?;
         if let Err(error) = self.sync_caches(&mut persisting.unsynced) {
-            self.stop();
+            self.stop_unflushed();
             return Err(WriteError::Flush(error).into());
         }
         let checkpoint = Checkpoint {

@@ -130,7 +130,9 @@ impl Collector<'_> {
                         Err(_) => return Ok(next),
                     },
                 };
-                if !(self.wanted)(unit.tags_code) {
+                if unit.tags_code == Unit::LOST {
+                    // Nobody has this message any more; the reader is led over its place.
+                } else if !(self.wanted)(unit.tags_code) {
                     self.all_removed = false;
                 } else if self.is_full(unit.size) {
                     return Ok(next);
@@ -333,6 +335,7 @@ impl Store {
         }
         let record = self.log.slice(offset.0, size)?;
         // Anybody may ask for any offset, so what lies there is always checked.
-        self.log.verify(&record, offset.0).is_ok().then_some(record)
+        let message = self.log.verify(&record, offset.0).ok()?;
+        (!message.sys_flag.is_lost()).then_some(record)
     }
 }

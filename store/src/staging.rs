@@ -5,12 +5,12 @@
 //! holds whole records only; where the log skips to a new segment, a new run begins.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use proto::message::{BLANK_BYTES, Draft, LogOffset, Placement, QueueOffset, blank_record};
 
 use crate::append::{Appended, ReadyDraft};
 use crate::queue::Queue;
+use crate::sync::atomic::Ordering;
 
 /// Why nothing more is taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use parking_lot::{Condvar, Mutex};
 use proto::message::{LogOffset, QueueId, QueueOffset};
 
 use crate::Config;
-use crate::expire::Expiry;
+use crate::expire::{DiskLevel, Expiry};
 use crate::files::Disk;
 use crate::index::KeyIndex;
 use crate::log::CommitLog;
@@ -17,6 +15,8 @@ use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
 use crate::staging::{Batch, Staging};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex};
 use crate::write::WriteError;
 
 /// One broker's store. All methods take `&self` and may be called from any thread.
@@ -174,16 +174,19 @@ impl Store {
         self.log.is_short(self.appended_to().0)
     }
 
-    /// One step of making room in the log ahead of the writer; `true` when there is more to do.
+    /// One step of making room in the log ahead of the writer; `true` when there is more to do. None
+    /// is made while the disk is full.
     ///
     /// # Errors
     /// [`WriteError::Write`] when there is no room: appends go on as long as there is some, and fail
     /// when there is none. After any other the store has stopped.
     pub fn prepare_once(&self) -> Result<bool, WriteError> {
+        if self.disk_level() == DiskLevel::Full {
+            return Ok(false);
+        }
         let end = self.appended_to().0;
         if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
-            // Covers records as well, and what it loses no later flush would tell of.
-            self.flush_filled(&filled)?;
+            self.flush_filled(&*filled)?;
         }
         Ok(self.log.needs_preparing(end))
     }

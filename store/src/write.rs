@@ -6,14 +6,14 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proto::message::{LogOffset, seal_crc};
 
-use crate::Store;
-use crate::segment::Segment;
+use crate::files::File;
 use crate::staging::{Batch, Halt};
+use crate::sync::atomic::Ordering;
+use crate::{Store, unflushed};
 
 /// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ impl Store {
         let to = self.marks.appended_to.load(Ordering::Acquire);
         if from < to {
             if let Err(error) = self.log.sync(from, to) {
-                self.stop();
+                self.stop_unflushed();
                 return Err(WriteError::Flush(error));
             }
             self.marks.durable_to.store(to, Ordering::Release);
@@ -120,15 +120,23 @@ impl Store {
         Ok(LogOffset(to))
     }
 
-    /// Makes the zeros durable that were put into a segment.
-    pub(crate) fn flush_filled(&self, segment: &Segment) -> Result<(), WriteError> {
+    /// Makes the zeros durable that were put into a file of the log. Covers records as well.
+    pub(crate) fn flush_filled(&self, filled: &dyn File) -> Result<(), WriteError> {
         if self.intake.staging.lock().halt == Some(Halt::Failed) {
             return Err(WriteError::Stopped);
         }
-        segment.file.sync_data().map_err(|error| {
-            self.stop();
+        filled.sync_data().map_err(|error| {
+            self.stop_unflushed();
             WriteError::Flush(error)
         })
+    }
+
+    /// After a failed flush: stops, and sees to it that the next start does not trust the system
+    /// with what may not have reached the disk.
+    pub(crate) fn stop_unflushed(&self) {
+        self.stop();
+        let from = self.marks.durable_to.load(Ordering::Acquire);
+        unflushed::note(&*self.disk, &self.paths.abort, from);
     }
 
     /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.

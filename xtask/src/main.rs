@@ -1,10 +1,12 @@
 //! `cargo xtask`: the chores of this repository.
 //!
 //! Owns: the house rules that no compiler knows (`tidy`), the order of the checks (`ci`), the
-//! generated pages (`docs`). Invariant: standard library and JSON only, so that it builds in seconds.
+//! generated pages (`docs`), the deep tests of the store (`prove`, `mutants`). Invariant: standard library and JSON only, so that it builds in seconds.
 
 #![forbid(unsafe_code)]
 
+mod mutants;
+mod prove;
 mod tidy;
 
 use std::{
@@ -19,7 +21,10 @@ usage: cargo xtask VERB
   ci              what must pass before a commit is pushed; `ci NAME` only that check
   tidy            the house rules: arrows between crates, budgets, names, headers
   docs            write the pages of the manual that are made from the code
-  docs --check    only compare them";
+  docs --check    only compare them
+  prove           the store's model, damage and schedules, deeper than `cargo test`
+  prove --long    at the depth of a release, and the mutants
+  mutants         plants bugs into a copy of the store: its tests must catch each of them";
 
 /// What `ci` runs, cheapest first.
 const CHECKS: &[(&str, &[&str])] = &[
@@ -76,6 +81,9 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["docs"] => cargo(MANUAL_TESTS, &[("GANTRY_WRITE_DOCS", "1")]),
         ["docs", "--check"] => cargo(MANUAL_TESTS, &[]),
+        ["prove"] => prove::run(false),
+        ["prove", "--long"] => prove::run(true),
+        ["mutants"] => mutants::run(),
         _ => {
             tell(USAGE);
             return ExitCode::from(2);
@@ -107,6 +115,11 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
+/// Where things are built.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 fn cargo(args: &[&str], variables: &[(&str, &str)]) -> bool {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -116,6 +129,11 @@ fn cargo(args: &[&str], variables: &[(&str, &str)]) -> bool {
         .status()
         .expect("cargo can be run, it runs this");
     status.success()
+}
+
+#[expect(clippy::print_stdout, reason = "results are for whoever reads them")]
+fn print(line: &str) {
+    println!("{line}");
 }
 
 #[expect(clippy::print_stderr, reason = "a chore talks to whoever runs it")]

@@ -36,6 +36,8 @@ pub struct Config {
     pub retention: Retention,
     pub pulls: Pulls,
     pub limits: Limits,
+    /// Requests of operators and their tools.
+    pub admin_per_second_max: u32,
 }
 
 /// What the broker is called.
@@ -99,6 +101,8 @@ pub struct Files {
     pub record_crc: bool,
     /// Of the machine's memory.
     pub log_cache_percent: u8,
+    /// Not a key: asked for at one start, by a flag.
+    pub salvage: bool,
 }
 
 /// When what was written becomes durable.
@@ -216,6 +220,7 @@ impl Config {
             },
             pulls: Pulls::default(),
             limits: Limits::default(),
+            admin_per_second_max: 100,
         }
     }
 
@@ -292,6 +297,7 @@ impl Default for Files {
             index_entries: 20_000_000,
             record_crc: true,
             log_cache_percent: 10,
+            salvage: false,
         }
     }
 }

@@ -38,6 +38,10 @@ pub static TABLE: Table<Config> = Table {
             keys: PULLS,
         },
         Group {
+            title: "Requests of operators",
+            keys: OPERATORS,
+        },
+        Group {
             title: "Limits of a connection",
             keys: &LIMITS,
         },
@@ -160,7 +164,7 @@ const TOPICS: &[K] = &[
     K::new(
         "maxMessageSize",
         |c| &mut c.topics.message_bytes_max,
-        "The largest body of a message, in bytes.",
+        "The largest body of a message or batch, in bytes. More: MESSAGE_ILLEGAL; so is an empty one.",
     )
     .range(1, 4 << 20)
     .live(),
@@ -244,8 +248,8 @@ const FLUSH: &[K] = &[
     K::new(
         "waitTimeMillsInSendQueue",
         |c| &mut c.flush.wait_max,
-        "While a message waits longer than this for its acknowledgement, new ones are refused with \
-         SYSTEM_BUSY, in ms.",
+        "While a message waits longer than this for its acknowledgement, and a MiB of others with \
+         it, new ones are refused with SYSTEM_BUSY, in ms.",
     )
     .range(1, 600_000)
     .live(),
@@ -304,32 +308,40 @@ const PULLS: &[K] = &[
     K::new(
         "maxTransferBytesOnMessageInMemory",
         |c| &mut c.pulls.memory_bytes,
-        "The most that one pull is given, in bytes, but always one message.",
+        "The bytes that one pull is given, but always one message. More: so many are given.",
     )
     .range(1, 4 << 20)
     .live(),
     K::new(
         "maxTransferCountOnMessageInMemory",
         |c| &mut c.pulls.memory_count,
-        "The most messages that one pull is given.",
+        "The messages that one pull is given. More: so many are given.",
     )
     .range(1, 1024)
     .live(),
     K::new(
         "maxParkedPullsPerQueue",
         |c| &mut c.pulls.parked_per_queue_max,
-        "Pulls that may wait at one queue; one more is answered at once.",
+        "Pulls that wait at one queue. More: answered at once that there is nothing yet.",
     )
     .range(1, 1 << 20),
     K::new(
         "maxParkedPulls",
         |c| &mut c.pulls.parked_max,
-        "Pulls that may wait in all; one more is answered at once.",
+        "Pulls that wait in all. More: answered at once that there is nothing yet.",
     )
     .range(1, 1 << 20),
 ];
 
-const LIMITS: [K; 9] = remoting::limit_keys::<Config>();
+const OPERATORS: &[K] = &[K::new(
+    "maxAdminRequestsPerSecond",
+    |c| &mut c.admin_per_second_max,
+    "Requests of operators' tools in a second. More: answered later, beyond 3 s SYSTEM_BUSY.",
+)
+.range(1, 1_000_000)
+.live()];
+
+const LIMITS: [K; 11] = remoting::limit_keys::<Config>();
 
 impl AsMut<remoting::Limits> for Config {
     fn as_mut(&mut self) -> &mut remoting::Limits {

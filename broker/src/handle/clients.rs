@@ -14,7 +14,7 @@ use remoting::{Answer, Call, CallError, Peer, unsupported};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::clients::Sender;
+use crate::clients::{Filter, Sender};
 use crate::refusal::Refusal;
 
 /// How long a client may take for what is passed on to it.
@@ -27,7 +27,16 @@ pub(super) fn heartbeat(
 ) -> Result<Reply, Refusal> {
     // A group that may not exist is left out; the rest of the heartbeat counts.
     let mut retry_topics = Vec::new();
+    let producers = &mut beat.producer_data_set;
+    producers.retain(|producer| names::check_group(&producer.group_name).is_ok());
     for data in std::mem::take(&mut beat.consumer_data_set) {
+        if !data.subscription_data_set.iter().all(Filter::may_be) {
+            tracing::warn!(
+                group = data.group_name,
+                "heartbeat with a subscription that cannot be"
+            );
+            continue;
+        }
         match broker.group(&data.group_name) {
             Ok(Some(group)) => {
                 let topic = names::retry_topic(&data.group_name);
@@ -37,7 +46,10 @@ pub(super) fn heartbeat(
                 beat.consumer_data_set.push(data);
             }
             Ok(None) | Err(_) => {
-                tracing::warn!(group = %data.group_name.escape_debug(), "heartbeat of a group that may not exist");
+                tracing::warn!(
+                    group = data.group_name,
+                    "heartbeat of a group that may not exist"
+                );
             }
         }
     }

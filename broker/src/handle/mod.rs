@@ -4,18 +4,22 @@ mod admin;
 mod clients;
 mod groups;
 mod offsets;
-mod pull;
-mod query;
+pub(crate) mod pull;
+pub(crate) mod query;
 mod send;
-mod send_batch;
-mod topics;
+pub(crate) mod send_batch;
+pub(crate) mod topics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use proto::remoting::Request;
+use proto::remoting::{Request, ResponseCode};
 use remoting::{Answer, Call, Peer, Serve, unsupported};
+use tokio::time::Instant;
 
+use crate::admin_pace;
 use crate::broker::Broker;
+use crate::refusal::Refusal;
 
 pub(crate) use pull::answer_again;
 
@@ -68,6 +72,33 @@ fn answer(broker: &Arc<Broker>, call: Call) -> Answer {
         Request::RunningState(_) => return clients::forward(broker, call),
         _ => {}
     }
+    if admin_pace::is_paced(&call.request) {
+        return in_turn(broker, call);
+    }
+    answer_at_once(broker, call)
+}
+
+/// Answers an operator's request when it is its turn.
+fn in_turn(broker: &Arc<Broker>, mut call: Call) -> Answer {
+    let per_second = broker.config().admin_per_second_max;
+    match broker.turns.operators.admit(Instant::now(), per_second) {
+        Some(Duration::ZERO) => answer_at_once(broker, call),
+        Some(wait) => {
+            let (replier, later) = (call.hold(), Arc::clone(broker));
+            broker.tasks.spawn("admin request", async move {
+                tokio::time::sleep(wait).await;
+                replier.send(answer_at_once(&later, call));
+            });
+            Answer::Held
+        }
+        None => {
+            let text = "too many requests of operators, try again later";
+            Refusal::new(ResponseCode::SYSTEM_BUSY, text).into()
+        }
+    }
+}
+
+fn answer_at_once(broker: &Arc<Broker>, call: Call) -> Answer {
     let (peer, version, language) = (call.peer, call.version, call.language);
     match call.request {
         Request::Send(send) => reply!(send::send(broker, &send, &peer)),

@@ -50,6 +50,11 @@ pub(super) fn update(broker: &Broker, update: &UpdateConsumerOffset) -> Result<R
         let text = format!("Offset is null, topic is {topic}");
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
     };
+    let queues = 0..super::topics::QUEUES_MAX;
+    if !queues.contains(&update.queue_id) {
+        let text = format!("queueId[{}] is illegal", update.queue_id);
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
+    }
     if broker.state.groups.find(group).is_none() {
         let text = format!("Group {group} not exist!");
         return Err(Refusal::new(

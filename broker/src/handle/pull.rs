@@ -14,16 +14,16 @@ use store::{ReadLimits, ReadStatus};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::clients::{Filter, Found};
+use crate::clients::{EXPRESSION_BYTES_MAX, Filter, Found};
 use crate::long_poll::ParkedPull;
 use crate::refusal::{FAQ, Refusal};
 
 /// Messages of one answer, whatever the client asks for.
-const MESSAGES_MAX: u32 = 1024;
+pub(crate) const MESSAGES_MAX: u32 = 1024;
 /// Bytes of one answer, likewise; one larger message still goes out alone.
-const BYTES_MAX: u32 = 4 << 20;
+pub(crate) const BYTES_MAX: u32 = 4 << 20;
 /// The longest that a pull may wait.
-const SUSPEND_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SUSPEND_MAX: Duration = Duration::from_secs(30);
 
 /// An answer, and whether waiting may make it better.
 struct First {
@@ -138,6 +138,13 @@ fn subscription(
         let kind = pull.expression_type.as_deref().unwrap_or_default();
         let is_tags = matches!(kind, "" | "TAG");
         let expression = pull.subscription.as_deref().unwrap_or_default();
+        if expression.len() > EXPRESSION_BYTES_MAX {
+            let text = format!(
+                "parse the consumer's subscription failed: it has more than \
+                 {EXPRESSION_BYTES_MAX} bytes"
+            );
+            return Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, text));
+        }
         Arc::new(Filter::parse(expression, is_tags))
     } else {
         let (group, topic) = (&pull.group, &pull.topic);

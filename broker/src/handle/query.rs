@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::refusal::Refusal;
 
 /// Messages of one answer.
-const MESSAGES_MAX: usize = 64;
+pub(crate) const MESSAGES_MAX: usize = 64;
 /// compat: QueryMessageProcessor#queryMessage: so many when one message is looked for.
 const UNIQUE_MAX: usize = 32;
 

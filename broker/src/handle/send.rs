@@ -91,8 +91,11 @@ fn check(
 /// of the log, where we have none.
 fn refuse_under_pressure(broker: &Broker) -> Result<(), Refusal> {
     let allowed = broker.config().flush.wait_max;
-    let reached = broker.gates.acknowledged.reached();
-    match broker.pressure.too_high(reached, allowed) {
+    let gates = &broker.gates;
+    match gates
+        .pressure
+        .too_high(gates.acknowledged.reached(), allowed)
+    {
         None => Ok(()),
         Some(waited) => {
             let text = format!(
@@ -170,14 +173,11 @@ fn append_one(
     Ok(gated(broker, sent, &appended, properties.waits))
 }
 
-/// Storing it as a plain message would deliver early what was meant for later.
+/// What a message's properties say is too much, or would be lost if it were stored as a plain one.
 pub(super) fn refuse_unsupported(properties: &ClientProperties<'_>) -> Result<(), Refusal> {
-    match properties.asks_for {
+    match properties.refused {
         None => Ok(()),
-        Some(feature) => {
-            let text = format!("{feature} are not supported by this broker");
-            Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text))
-        }
+        Some(text) => Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text)),
     }
 }
 
@@ -233,8 +233,10 @@ fn slice_of(text: Option<&Text>, part: &str) -> Text {
 }
 
 pub(super) fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
-    let reached = broker.gates.acknowledged.reached();
-    broker.pressure.took(last.end.0, reached);
+    let gates = &broker.gates;
+    gates
+        .pressure
+        .took(last.end.0, gates.acknowledged.reached());
     let gate = if waits {
         &broker.gates.acknowledged
     } else {

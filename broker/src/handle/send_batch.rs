@@ -16,9 +16,9 @@ use crate::client_properties::ClientProperties;
 use crate::refusal::Refusal;
 
 /// Messages of one batch.
-const MESSAGES_MAX: usize = 1024;
+pub(crate) const MESSAGES_MAX: usize = 1024;
 /// compat: SendMessageProcessor#sendBatchMessage refuses longer topics.
-const TOPIC_BYTES_MAX: usize = 127;
+pub(crate) const TOPIC_BYTES_MAX: usize = 127;
 
 pub(super) fn append(
     broker: &Broker,

@@ -14,7 +14,7 @@ use crate::broker::{Bounds, Broker};
 use crate::refusal::Refusal;
 
 /// Queues that one topic may have.
-const QUEUES_MAX: i32 = 65_536;
+pub(crate) const QUEUES_MAX: i32 = 65_536;
 
 pub(super) fn create(broker: &Arc<Broker>, create: &CreateTopic) -> Result<Reply, Refusal> {
     check_not_system(broker, &create.topic)?;

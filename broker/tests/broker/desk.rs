@@ -14,6 +14,7 @@ use proto::remoting::{Reply, Request};
 use remoting::{Answer, Call, Limits, Peer, Serve, dial, local_link};
 use runtime::Tasks;
 use runtime::conf_file::Entry;
+use store::files::Disk;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -69,6 +70,19 @@ pub(crate) async fn start_in(
         tasks,
         folder,
     })
+}
+
+/// A broker whose store is on a disk of its own kind.
+pub(crate) async fn start_on(disk: Arc<dyn Disk>, entries: &[(&str, &str)]) -> Desk {
+    let folder = TempDir::new().unwrap();
+    let tasks = Tasks::root();
+    let config = config(&folder, entries);
+    let running = Running::start_on(disk, config, Vec::new(), &tasks).await;
+    Desk {
+        running: running.unwrap(),
+        tasks,
+        folder,
+    }
 }
 
 impl Desk {

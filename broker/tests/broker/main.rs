@@ -5,7 +5,10 @@
 mod batches;
 mod clients;
 mod desk;
+mod disk_faults;
+mod faulty_disk;
 mod life;
+mod limits;
 mod name_servers;
 mod offsets;
 mod pulls;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{AskError, Client, Config, Message, Outcome, Tasks, Text};
 use proto::json;
@@ -77,6 +78,23 @@ async fn a_broker_that_hangs_up_means_unknown_and_is_connected_to_again() {
 }
 
 #[tokio::test]
+async fn a_link_on_which_nothing_comes_is_given_up_after_one_time_out() {
+    let tasks = Tasks::root();
+    let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let name_server = name_server(broker.local_addr().unwrap(), &tasks).await;
+    let mut config = Config::new([name_server]);
+    config.send_timeout = Duration::from_secs(1);
+    let client = Client::connect(config, &tasks);
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let accepted = tokio::time::timeout(Duration::from_secs(20), broker.accept());
+        let accept = async { silent.push(accepted.await.unwrap().unwrap()) };
+        let (sent, ()) = tokio::join!(client.send(Message::new("t", "b")), accept);
+        assert_eq!(sent.unwrap_err().outcome(), Outcome::Unknown);
+    }
+}
+
+#[tokio::test]
 async fn the_next_name_server_is_asked_when_one_is_away() {
     let tasks = Tasks::root();
     let there = name_server(nobody().await, &tasks).await;
@@ -104,8 +122,5 @@ async fn dropping_the_client_ends_its_tasks() {
     let client = Client::connect(Config::new([name_server]), &tasks);
     client.queues("t").await.unwrap();
     drop(client);
-    tasks
-        .close(std::time::Duration::from_secs(5))
-        .await
-        .unwrap();
+    tasks.close(Duration::from_secs(5)).await.unwrap();
 }

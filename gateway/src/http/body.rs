@@ -15,8 +15,8 @@ use crate::error::{Code, Error};
 /// Reserved at a time when the length is not announced.
 const STEP_BYTES: usize = 64 << 10;
 /// After this long a body must have arrived at [`BYTES_PER_SECOND_MIN`].
-const SLOW_START: Duration = Duration::from_secs(5);
-const BYTES_PER_SECOND_MIN: u64 = 1024;
+pub(crate) const SLOW_START: Duration = Duration::from_secs(5);
+pub(crate) const BYTES_PER_SECOND_MIN: u64 = 1024;
 /// A refused body is read and dropped for so long, so that its sender gets to see the answer.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 const DISCARD_BYTES_MAX: usize = 16 << 20;

@@ -14,14 +14,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::{App, Door};
+use super::{App, Door, HEADERS_MAX};
 
 /// Request line and headers, in all.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long a peer that was too slow may take for the answer that says so.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves requests until the peer leaves, is too slow, or the gateway stops.
 pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
@@ -29,10 +31,19 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
         tracing::debug!(%error, "connection broke at once");
         return;
     }
+    serve_on(stream, door, app).await;
+}
+
+/// Speaks HTTP on a stream of bytes, wherever it comes from.
+pub(super) async fn serve_on<S>(stream: S, door: Door, app: Arc<App>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let pace = Arc::new(Pace::new());
     let io = TokioIo::new(Paced {
         stream,
         pace: Arc::clone(&pace),
+        head: Head::default(),
     });
     let service = service_fn(|request| {
         pace.enter(State::Busy);
@@ -44,31 +55,45 @@ pub(super) async fn serve(stream: TcpStream, door: Door, app: Arc<App>) {
         }
     });
     let mut http = http1::Builder::new();
-    http.max_buf_size(HEAD_BYTES_MAX).header_read_timeout(None);
-    let mut connection = pin!(http.serve_connection(io, service));
+    http.max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .header_read_timeout(None);
+    let mut connection = http.serve_connection(io, service);
     let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));
     let mut stop = pin!(app.stop.cancelled());
     let mut stopping = false;
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "connection broke");
                 }
                 return;
             }
             () = clock.as_mut() => match pace.due(&app) {
-                Some(due) if due <= Instant::now() => return,
+                Some(due) if due <= Instant::now() => {
+                    let parts = connection.into_parts();
+                    if !parts.read_buf.is_empty() {
+                        refuse_half_a_head(parts.io.into_inner()).await;
+                    }
+                    return;
+                }
                 Some(due) => clock.as_mut().reset(due),
                 None => clock.as_mut().reset(Instant::now() + app.config.head_timeout),
             },
             () = stop.as_mut(), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
+}
+
+/// hyper answers nothing before a head is whole. Who does not take this may do without.
+async fn refuse_half_a_head(mut stream: impl AsyncWrite + Unpin) {
+    let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    drop(timeout(LAST_WORD, stream.write_all(answer)).await);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +124,12 @@ impl Pace {
         self.now.store(age * 4 + state as u64, Ordering::Relaxed);
     }
 
+    fn is_idle(&self) -> bool {
+        self.now.load(Ordering::Relaxed) % 4 == State::Idle as u64
+    }
+
     fn arrived(&self) {
-        if self.now.load(Ordering::Relaxed) % 4 == State::Idle as u64 {
+        if self.is_idle() {
             self.enter(State::Head);
         }
     }
@@ -117,13 +146,45 @@ impl Pace {
     }
 }
 
-/// A socket that tells its pace when bytes arrive.
-struct Paced {
-    stream: TcpStream,
+/// A socket that tells its pace when bytes arrive, and lets no line of a head end in a bare LF.
+struct Paced<S> {
+    stream: S,
     pace: Arc<Pace>,
+    head: Head,
 }
 
-impl AsyncRead for Paced {
+/// How far the head of a request has arrived. hyper takes a bare LF for the end of a line, which
+/// whoever is in front of us may not. What is sent before its predecessor was answered is not seen
+/// here.
+#[derive(Debug, Default)]
+struct Head {
+    /// The last bytes, newest last.
+    tail: [u8; 3],
+    ended: bool,
+}
+
+impl Head {
+    /// Makes a bare LF a byte that no head may have, for hyper to answer as it answers those.
+    fn spoil_bare_line_ends(&mut self, arrived: &mut [u8]) {
+        for byte in arrived {
+            if self.ended {
+                return;
+            }
+            if self.tail == [0; 3] && matches!(*byte, b'\r' | b'\n') {
+                // Empty lines before a request are no part of it.
+                continue;
+            }
+            let [before_last, _, last] = self.tail;
+            if *byte == b'\n' && last != b'\r' {
+                *byte = 0;
+            }
+            self.ended = *byte == b'\n' && before_last == b'\r' && self.tail[1] == b'\n';
+            self.tail = [self.tail[1], last, *byte];
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -131,14 +192,18 @@ impl AsyncRead for Paced {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        if let Some(arrived @ [_, ..]) = buffer.filled_mut().get_mut(before..) {
+            if self.pace.is_idle() {
+                self.head = Head::default();
+            }
             self.pace.arrived();
+            self.head.spoil_bare_line_ends(arrived);
         }
         polled
     }
 }
 
-impl AsyncWrite for Paced {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

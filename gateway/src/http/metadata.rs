@@ -22,7 +22,7 @@ const HEADERS: [&str; 6] = [
 ];
 const PARAMETERS: [&str; 5] = ["key", "p.", "shard", "tag", "timeout"];
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
-const TIMEOUT_MAX: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// A longer one is no trace context.
 const TRACE_BYTES_MAX: usize = 512;
 /// What `curl -d` says without meaning it.

@@ -1,38 +1,37 @@
 //! HTTP/1.1: listeners, connections, and the request's way from the socket to its handler.
 //!
-//! A request meets, in this order: the connection's seat and clock ([`connection`]), the router
+//! A request meets, in this order: the connection's clock ([`connection`]), the router
 //! ([`router`]), its metadata ([`metadata`]), the byte budget and the body ([`body`]), and then the
 //! protocol-neutral core.
 
 mod admin;
-mod body;
-mod connection;
+pub(crate) mod body;
+pub(crate) mod connection;
 mod duration;
-mod metadata;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
+pub(crate) mod metadata;
 mod percent;
 mod problem;
 mod publish;
-mod router;
-mod seats;
+pub(crate) mod router;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use runtime::Tasks;
+use runtime::{AcceptLimits, Tasks, accept};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::messaging::Messaging;
-use seats::Seats;
 
-/// How long accepting rests when the process has no file descriptor left.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Headers of one request.
+pub(crate) const HEADERS_MAX: usize = 100;
 
 /// What handlers need.
 #[derive(Debug)]
@@ -73,48 +72,26 @@ pub(crate) fn serve(
     tasks: &Tasks,
 ) {
     let app = Arc::new(App::new(config, messaging, tasks.token()));
+    let let_in = AcceptLimits {
+        connections: app.config.connections_max,
+        per_address: app.config.connections_per_address_max,
+        per_second: app.config.accepts_per_second_max,
+    };
     for (door, name, listener) in [
         (Door::Data, "http listener", data),
         (Door::Admin, "admin listener", admin),
     ] {
-        tasks.spawn_essential(
-            name,
-            accept(door, listener, Arc::clone(&app), tasks.clone()),
-        );
-    }
-}
-
-/// Accepts until told to stop. Must not wait for any connection.
-async fn accept(
-    door: Door,
-    listener: TcpListener,
-    app: Arc<App>,
-    tasks: Tasks,
-) -> Result<(), io::Error> {
-    let seats = Seats::new(
-        app.config.connections_max,
-        app.config.connections_per_address_max,
-    );
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = app.stop.cancelled() => return Ok(()),
-        };
-        match accepted {
-            Ok((stream, from)) => match seats.take(from.ip()) {
-                Some(seat) => {
-                    let served = connection::serve(stream, door, Arc::clone(&app));
-                    tasks.spawn("http connection", async move {
-                        served.await;
-                        drop(seat);
-                    });
-                }
-                None => tracing::warn!(peer = %from, "too many connections, closing the newest"),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_REST).await;
-            }
-        }
+        let (app, connections) = (Arc::clone(&app), tasks.clone());
+        let accepting = accept(listener, let_in, tasks.token(), move |stream, _, seat| {
+            let served = connection::serve(stream, door, Arc::clone(&app));
+            connections.spawn("http connection", async move {
+                served.await;
+                drop(seat);
+            });
+        });
+        tasks.spawn_essential(name, async move {
+            accepting.await;
+            Ok::<(), Infallible>(())
+        });
     }
 }

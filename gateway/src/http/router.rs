@@ -16,7 +16,7 @@ use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("mq-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
-const TARGET_BYTES_MAX: usize = 8 << 10;
+pub(crate) const TARGET_BYTES_MAX: usize = 8 << 10;
 
 /// What a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,11 @@ fn check_head(parts: &Parts) -> Result<(), Error> {
         let detail = format!("Path and query may have {TARGET_BYTES_MAX} bytes.");
         return Err(Error::new(Code::TargetTooLong, detail).max(TARGET_BYTES_MAX));
     }
-    if parts.version == Version::HTTP_11 && parts.headers.get_all(HOST).iter().count() != 1 {
+    if parts.version != Version::HTTP_11 {
+        let detail = "This speaks HTTP/1.1 only.";
+        return Err(Error::new(Code::BadRequest, detail));
+    }
+    if parts.headers.get_all(HOST).iter().count() != 1 {
         return Err(Error::new(
             Code::BadRequest,
             "A request has one Host header.",

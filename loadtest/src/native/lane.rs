@@ -32,6 +32,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) latency: Histogram<u64>,
+    pub(super) taken: Histogram<u64>,
     pub(super) first_failure: Option<String>,
     pub(super) last_ack: Option<Instant>,
     /// The longest wait for any answer, also a refusal.
@@ -40,6 +41,8 @@ pub(super) struct Lane {
     pub(super) refusals: BTreeMap<i64, u64>,
     /// Messages of the schedule that were sent, over all connections.
     scheduled: u64,
+    /// By sequence of the connection, modulo the window: when it was really sent.
+    sent: Vec<Instant>,
 }
 
 /// Sends until the load's time is over.
@@ -51,11 +54,13 @@ pub(super) async fn run(shared: Arc<Shared>, index: usize) -> Result<Lane, Failu
     };
     let mut lane = Lane {
         latency: report::histogram(),
+        taken: report::histogram(),
         first_failure: None,
         last_ack: None,
         slowest: Duration::ZERO,
         refusals: BTreeMap::new(),
         scheduled: 0,
+        sent: vec![Instant::now(); WINDOW],
     };
     let size = usize::try_from(plan.shape.size).unwrap_or(usize::MAX);
     let frame = SendFrame::new(&plan.topic, size, plan.shape.ser.into());
@@ -184,11 +189,15 @@ impl Wire<'_> {
                 }
             };
             let due_ns = u64::try_from(due.as_nanos()).unwrap_or(u64::MAX - 1);
-            let Some(slot) = self.due.get_mut(slot(self.next)).filter(|slot| **slot == 0) else {
+            let at = slot(self.next);
+            let Some(slot) = self.due.get_mut(at).filter(|slot| **slot == 0) else {
                 // An answer is that late: wait for it.
                 break;
             };
             *slot = due_ns + 1;
+            if let Some(sent) = self.lane.sent.get_mut(at) {
+                *sent = now;
+            }
             if let Some(log) = &plan.log
                 && self.next >= self.announced
             {
@@ -247,7 +256,8 @@ impl Wire<'_> {
             return Err(io::Error::other("an answer to nothing that was asked").into());
         }
         self.in_flight -= 1;
-        let waited = now.saturating_duration_since(self.moment(due));
+        let sent = self.lane.sent.get(slot(answer.sequence));
+        let waited = sent.map_or(Duration::ZERO, |sent| now.saturating_duration_since(*sent));
         self.lane.slowest = self.lane.slowest.max(waited);
         if answer.code != 0 {
             *self.lane.refusals.entry(answer.code).or_default() += 1;
@@ -272,6 +282,11 @@ impl Wire<'_> {
             .put(&mut self.records);
         }
         self.measure(due, now);
+        if let Some(sent) = self.lane.sent.get(slot(answer.sequence)) {
+            let taken = now.saturating_duration_since(*sent).as_micros();
+            let taken = u64::try_from(taken).unwrap_or(u64::MAX);
+            self.lane.taken.saturating_record(taken);
+        }
         Ok(true)
     }
 

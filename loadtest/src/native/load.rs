@@ -84,12 +84,14 @@ pub struct Tally {
     pub unanswered: u64,
     pub first_failure: Option<String>,
     pub last_ack: Option<Instant>,
-    /// The longest wait for any answer, also a refusal.
+    /// The longest from sending to any answer, also a refusal.
     pub slowest: Duration,
     /// How often each code came that is not 0.
     pub refusals: BTreeMap<i64, u64>,
-    /// Of acknowledgements, in microseconds.
+    /// Of acknowledgements, in microseconds, from when a message was due.
     pub latency: Histogram<u64>,
+    /// Of those acknowledged, from when it was really sent.
+    pub taken: Histogram<u64>,
     /// Of this process, for each message.
     pub cpu_us: f64,
 }
@@ -132,11 +134,13 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
         slowest: Duration::ZERO,
         refusals: BTreeMap::new(),
         latency: report::histogram(),
+        taken: report::histogram(),
         cpu_us: 0.0,
     };
     while let Some(lane) = lanes.join_next().await {
         let lane = lane.map_err(|why| Failure::Impossible(why.to_string()))??;
         tally.latency.add(&lane.latency).expect("the same bounds");
+        tally.taken.add(&lane.taken).expect("the same bounds");
         tally.first_failure = tally.first_failure.or(lane.first_failure);
         tally.last_ack = tally.last_ack.max(lane.last_ack);
         tally.slowest = tally.slowest.max(lane.slowest);

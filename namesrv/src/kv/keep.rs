@@ -5,17 +5,20 @@
 //! are refused as "busy".
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use proto::json;
 use proto::remoting::{Reply, ResponseCode};
 use remoting::{Answer, Call, Replier};
 use runtime::Tasks;
+use runtime::state_file::{self, LoadError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, KvFile, KvFileError, Settings};
+use super::{Change, Settings};
 
 const CHANGES_MAX: usize = 256;
 
@@ -29,8 +32,8 @@ type Asked = (Change, Replier);
 
 impl Kv {
     /// Reads what there is and keeps it until `tasks` end; what was asked by then is still stored.
-    pub(crate) fn start(file: KvFile, tasks: &Tasks) -> Result<Self, KvFileError> {
-        let settings = Arc::new(RwLock::new(file.load()?));
+    pub(crate) fn start(file: PathBuf, tasks: &Tasks) -> Result<Self, LoadError> {
+        let settings = Arc::new(RwLock::new(load(&file)?));
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         let (seen, stop) = (Arc::clone(&settings), tasks.token());
         tasks.spawn_essential("kv settings", async move {
@@ -67,7 +70,7 @@ impl Kv {
 async fn store_changes(
     mut inbox: mpsc::Receiver<Asked>,
     seen: &RwLock<Settings>,
-    file: &KvFile,
+    file: &Path,
     stop: CancellationToken,
 ) {
     loop {
@@ -87,13 +90,13 @@ async fn store_changes(
     }
 }
 
-async fn store(batch: Vec<Asked>, seen: &RwLock<Settings>, file: &KvFile) {
+async fn store(batch: Vec<Asked>, seen: &RwLock<Settings>, file: &Path) {
     let mut changed = seen.read().clone();
     let outcomes: Vec<_> = batch
         .into_iter()
         .map(|(change, replier)| (changed.apply(&change), replier))
         .collect();
-    let (changed, saved) = save(file.clone(), changed).await;
+    let (changed, saved) = save(file.to_owned(), changed).await;
     if saved.is_ok() {
         *seen.write() = changed;
     }
@@ -109,10 +112,17 @@ async fn store(batch: Vec<Asked>, seen: &RwLock<Settings>, file: &KvFile) {
     }
 }
 
-async fn save(file: KvFile, settings: Settings) -> (Settings, io::Result<()>) {
+/// The settings in Apache's file; none where there is no file.
+fn load(file: &Path) -> Result<Settings, LoadError> {
+    let parse = |text: &[u8]| json::read(text).map_err(|error| error.to_string());
+    let loaded = state_file::load(file, &parse)?;
+    Ok(loaded.map_or_else(Settings::default, |(settings, _)| settings))
+}
+
+async fn save(file: PathBuf, settings: Settings) -> (Settings, io::Result<()>) {
     let work = tokio::task::spawn_blocking(move || {
-        let saved = file.save(&settings);
-        (settings, saved)
+        let saved = state_file::replace(&file, json::write(&settings).to_vec());
+        (settings, saved.map(drop))
     });
     let done = work.await;
     done.unwrap_or_else(|lost| (Settings::default(), Err(io::Error::other(lost))))

@@ -1,15 +1,12 @@
 //! The key-value settings: small texts by namespace and key, kept for tools and for ordered topics.
-//! Owns what they are and how much of them; `file.rs` stores them, `keep.rs` does so before anybody
-//! is told that a change happened.
+//! Owns what they are and how much of them; `keep.rs` stores them before anybody is told that a
+//! change happened.
 //!
 //! Invariant: at most `BYTES_MAX` in all; a change beyond it is refused with a text that says so. A
 //! namespace without keys does not exist.
 
-mod file;
 mod keep;
 
-pub(crate) use file::KvFile;
-pub use file::KvFileError;
 pub(crate) use keep::Kv;
 
 use std::collections::BTreeMap;
@@ -21,9 +18,9 @@ use serde::{Deserialize, Serialize};
 /// The namespace that says on which brokers an ordered topic has how many queues.
 pub(crate) const ORDER_TOPICS: &str = "ORDER_TOPIC_CONFIG";
 /// All namespaces, keys and values together.
-const BYTES_MAX: usize = 4 << 20;
+pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// A namespace or a key.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// Counted for every entry besides its texts, for what keeps it.
 const ENTRY_BYTES: usize = 64;
 

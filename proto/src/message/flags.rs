@@ -35,6 +35,8 @@ impl SysFlag {
     pub const BORN_HOST_V6: i32 = 0x10;
     pub const STORE_HOST_V6: i32 = 0x20;
     pub const INNER_BATCH: i32 = 0x80;
+    /// Ours: the record stands where damage has taken a message away. No client can set it.
+    pub const LOST: i32 = 0x4000_0000;
 
     const TRANSACTION_BITS: i32 = 0xC;
     const COMPRESSION_SHIFT: u32 = 8;
@@ -79,6 +81,12 @@ impl SysFlag {
             self.transaction(),
             TransactionState::None | TransactionState::Commit
         )
+    }
+
+    /// Whether the record only keeps the place of a message that is lost. Nobody gets to see it.
+    #[must_use]
+    pub fn is_lost(self) -> bool {
+        self.0 & Self::LOST != 0
     }
 
     #[must_use]

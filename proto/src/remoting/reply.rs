@@ -9,7 +9,7 @@ use super::code::ResponseCode;
 use super::config::ConfigVersion;
 use super::fields::{Ext, FieldError, Fields, Sink};
 use super::frame::{Frame, WriteExt};
-use super::header::Header;
+use super::header::{Header, REMARK_BYTES_MAX};
 use super::naming::{BrokerRegistered, KvValue, TopicsOpened, TopicsWiped, VersionChanged};
 use super::pull::{OffsetIs, Pulled, QueriedMessages, TimestampIs};
 use super::send::Sent;
@@ -83,10 +83,14 @@ impl Reply {
         Self::new(ResponseCode::SUCCESS)
     }
 
-    /// A refusal with the text that its receiver shows.
+    /// A refusal with the text that its receiver shows; one that quotes a long name is cut.
     pub fn refused(code: ResponseCode, remark: impl Into<Text>) -> Self {
+        let mut remark = remark.into();
+        if remark.len() > REMARK_BYTES_MAX {
+            (remark, _) = remark.split_at(remark.floor_char_boundary(REMARK_BYTES_MAX));
+        }
         Self {
-            remark: Some(remark.into()),
+            remark: Some(remark),
             ..Self::new(code)
         }
     }

@@ -26,6 +26,19 @@ pub enum RequestError {
     Fields(#[from] FieldError),
     #[error(transparent)]
     Body(#[from] JsonError),
+    #[error("the body has {0} bytes, for this request at most {JSON_BODY_BYTES_MAX}")]
+    BodyTooLarge(usize),
+}
+
+/// The largest body that is JSON or text, but for registrations: what a client says of itself, of
+/// queues it locks, of a group, of settings.
+pub const JSON_BODY_BYTES_MAX: usize = 1 << 20;
+
+fn small(frame: &Frame) -> Result<&Bytes, RequestError> {
+    if frame.body.len() > JSON_BODY_BYTES_MAX {
+        return Err(RequestError::BodyTooLarge(frame.body.len()));
+    }
+    Ok(&frame.body)
 }
 
 /// Codes of sends, which differ in the names of their parameters only.
@@ -88,11 +101,11 @@ macro_rules! table {
                     103 => Self::RegisterBroker { fields: Fields::read(pairs, bytes)?, body: body() },
                     322 => Self::QueryDataVersion {
                         broker: Fields::read(pairs, bytes)?,
-                        version: json::read(&frame.body)?,
+                        version: json::read(small(frame)?)?,
                     },
                     $($fc $(| $falso)* => Self::$f(Fields::read(pairs, bytes)?),)*
-                    $($jc => Self::$j(json::read(&frame.body)?),)*
-                    $($tc => Self::$t(body()),)*
+                    $($jc => Self::$j(json::read(small(frame)?)?),)*
+                    $($tc => Self::$t(small(frame)?.clone()),)*
                     $($bc => Self::$b,)*
                     code => Self::Unknown { code, ext: Ext::keep(pairs, bytes), body: body() },
                 })

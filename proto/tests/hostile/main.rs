@@ -8,31 +8,17 @@
 mod fixture;
 mod generic;
 mod headers;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+mod targets;
 
-use bytes::BytesMut;
-use proto::json;
 use proto::message::{BatchItems, StoredMessage, records, store_timestamp};
-use proto::remoting::clients::{ConsumerIds, HeartbeatTaken, Locked};
-use proto::remoting::fields::{Ext, Sink};
-use proto::remoting::frame::{Frame, WriteExt, encode_head};
-use proto::remoting::header::{Envelope, Header, Serialization};
-use proto::remoting::naming::{BrokerRegistered, Cluster, RegisterBody, TopicRoute};
-use proto::remoting::pull::{OffsetIs, Pulled};
-use proto::remoting::send::Sent;
-use proto::remoting::stats::{ConsumeStats, KvTable, TopicStats};
-use proto::remoting::{Reply, Request};
-use serde::de::DeserializeOwned;
+use proto::remoting::header::{Header, Serialization};
 
-const FRAME_BYTES_MAX: usize = 1 << 24;
+use targets::{split, use_frame};
+
 /// One bit, the sign, all.
 const DAMAGES: [u8; 3] = [0x01, 0x80, 0xff];
-
-fn split(bytes: &[u8]) -> Option<Frame> {
-    let mut stream = BytesMut::from(bytes);
-    Frame::split_off(&mut stream, FRAME_BYTES_MAX)
-        .ok()
-        .flatten()
-}
 
 /// Every copy of `bytes` with one damaged byte.
 fn damaged(bytes: &[u8], mut each: impl FnMut(usize, &[u8])) {
@@ -44,79 +30,6 @@ fn damaged(bytes: &[u8], mut each: impl FnMut(usize, &[u8])) {
             copy[at] ^= damage;
         }
     }
-}
-
-struct Pairs(Ext);
-
-impl WriteExt for Pairs {
-    fn write_ext<S: Sink>(&self, sink: &mut S) {
-        self.0.write(sink);
-    }
-}
-
-/// Reads all that a server or client would of a frame. What can be read must be what it is after
-/// it was written and read again.
-fn use_frame(frame: &Frame) {
-    let Ok(header) = frame.header() else {
-        return;
-    };
-    let envelope = Envelope {
-        code: header.code,
-        opaque: header.opaque,
-        version: header.version,
-        language: header.language,
-        flag: header.flag,
-        remark: header.remark.as_deref(),
-    };
-    let pairs = Pairs(Ext::keep(header.pairs(), frame.header_bytes()));
-    let how = frame.serialization();
-    let again = written(&envelope, how, &pairs, &frame.body);
-    // Numbers that the binary form cannot hold come from the JSON form only, and go back to it.
-    assert_eq!(again.header().as_ref(), Ok(&header));
-
-    if header.is_response() {
-        use_reply(&Reply::decode(&header, frame));
-    } else if let Ok(request) = Request::decode(&header, frame) {
-        let envelope = Envelope::request(request.code(), 1, false);
-        let again = written(&envelope, Serialization::Json, &request, &request.body());
-        let back = Request::decode(&again.header().unwrap(), &again);
-        assert_eq!(back, Ok(request));
-        use_body::<RegisterBody>(&frame.body);
-    }
-}
-
-fn written<E: WriteExt>(
-    envelope: &Envelope<'_>,
-    how: Serialization,
-    ext: &E,
-    body: &[u8],
-) -> Frame {
-    let mut stream = BytesMut::new();
-    encode_head(envelope, how, ext, body.len(), &mut stream);
-    stream.extend_from_slice(body);
-    split(&stream).expect("our own frames are frames")
-}
-
-fn use_reply(reply: &Reply) {
-    // None of these may panic; which of them succeed depends on what was asked.
-    drop(reply.read::<Sent>());
-    drop(reply.read::<Pulled>());
-    drop(reply.read::<OffsetIs>());
-    drop(reply.read::<HeartbeatTaken>());
-    drop(reply.read::<BrokerRegistered>());
-    let body = reply.whole_body();
-    use_body::<TopicRoute>(&body);
-    use_body::<Cluster>(&body);
-    use_body::<KvTable>(&body);
-    use_body::<Locked>(&body);
-    use_body::<ConsumerIds>(&body);
-    use_body::<TopicStats>(&body);
-    use_body::<ConsumeStats>(&body);
-    let _ = records(&body).count();
-}
-
-fn use_body<T: DeserializeOwned>(body: &[u8]) {
-    drop(json::read::<T>(body));
 }
 
 #[test]
@@ -213,4 +126,15 @@ fn item_ends(bytes: &[u8]) -> Vec<usize> {
         ends.push(at);
     }
     ends
+}
+
+#[test]
+fn seeds_of_the_fuzz_targets_find_nothing() {
+    replay::every_seed("frame_json", targets::frame_json);
+    replay::every_seed("frame_binary", targets::frame_binary);
+    replay::every_seed("frame_stream", targets::frame_stream);
+    replay::every_seed("json_body", targets::json_body);
+    replay::every_seed("texts", targets::texts);
+    replay::every_seed("batch_body", targets::batch_body);
+    replay::every_seed("stored_record", targets::stored_record);
 }

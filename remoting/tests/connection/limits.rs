@@ -7,7 +7,7 @@ use proto::remoting::Reply;
 use remoting::{Answer, Call, CallError, Limits, Peer, Replier};
 use tokio::sync::mpsc;
 
-use crate::raw::{ECHO, Raw, Server, echo, json, name, serve, skip, soon, unknown};
+use crate::raw::{ECHO, Raw, Server, echo, frame, json, name, serve, skip, soon, unknown};
 
 /// More than the buffers of both sockets take.
 const FLOOD: usize = 64 << 20;
@@ -35,6 +35,65 @@ async fn the_first_frame_has_a_limit_of_its_own() {
     }
     client.send(&sized(2001)).await;
     assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn headers_have_limits_and_what_is_just_within_them_is_taken() {
+    let server = echo(Limits::default()).await;
+    let remark = |bytes: usize| {
+        let text = "r".repeat(bytes);
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"remark":"{text}"}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let fields = |count: usize| {
+        let fields: Vec<_> = (0..count).map(|n| format!("\"{n}\":\"v\"")).collect();
+        let fields = fields.join(",");
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"extFields":{{{fields}}}}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let field = |name: usize, value: usize| {
+        let (name, value) = ("n".repeat(name), "v".repeat(value));
+        let head = format!(r#"{{"code":{ECHO},"opaque":1,"extFields":{{"{name}":"{value}"}}}}"#);
+        frame(0, head.as_bytes(), b"")
+    };
+    let header = |bytes: usize| {
+        let head = format!(r#"{{"code":{ECHO},"opaque":1}}"#);
+        frame(
+            0,
+            (head.clone() + &" ".repeat(bytes - head.len())).as_bytes(),
+            b"",
+        )
+    };
+    let deep = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        frame(
+            0,
+            format!(r#"{{"code":{ECHO},"opaque":1,"x":{open}{close}}}"#).as_bytes(),
+            b"",
+        )
+    };
+    let twice = format!(r#"{{"code":{ECHO},"opaque":1,"opaque":2}}"#);
+    for (within, beyond) in [
+        (remark(4096), remark(4097)),
+        (fields(256), fields(257)),
+        (field(255, 1), field(256, 1)),
+        (field(1, 65_000), field(1, 65_536)),
+        (header(65_536), header(65_537)),
+        (deep(8), deep(9)),
+        (json(ECHO, 1, 0, b""), frame(0, twice.as_bytes(), b"")),
+    ] {
+        let mut client = server.connect().await;
+        client.send(&within).await;
+        assert_eq!(client.opaques(1).await, [1]);
+        client.send(&beyond).await;
+        assert_eq!(client.next().await, None, "{} bytes", beyond.len());
+    }
 }
 
 #[tokio::test]
@@ -241,4 +300,81 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
     })
     .await;
     second.ping().await;
+}
+
+#[tokio::test]
+async fn telling_a_peer_something_is_no_sign_of_its_life() {
+    let (told, mut asked) = mpsc::channel(10);
+    let mut server = serve(Limits::default(), move |call| {
+        if name(&call).is_some() {
+            told.try_send(call.peer.clone()).unwrap();
+        }
+        Answer::Now(Reply::ok())
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send(&json(ECHO, 1, 0, b"x")).await;
+    assert_eq!(client.opaques(1).await, [1]);
+    let peer = soon(asked.recv()).await.unwrap();
+    for _ in 0..3 {
+        assert!(peer.is_open());
+        peer.notify(unknown(b"news")).unwrap();
+        client.next().await.unwrap();
+        skip(Duration::from_secs(41)).await;
+        server.settle().await;
+    }
+    soon(peer.closed()).await;
+    while soon(server.left.recv()).await.as_ref() != Some(&peer) {}
+}
+
+#[tokio::test]
+async fn while_all_together_hold_too_much_whoever_holds_some_waits_until_one_is_closed() {
+    let limits = Limits {
+        held_bytes: 700 << 10,
+        ..Limits::default()
+    };
+    let server = echo(limits).await;
+    let request = json(ECHO, 1, 0, &[7; 900 << 10]);
+    let (most, rest) = request.split_at(500 << 10);
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for client in [&mut first, &mut second] {
+        client.ping().await;
+        client.send(most).await;
+        server.settle().await;
+    }
+    // It is a matter of the two only: who holds nothing is served.
+    server.connect().await.ping().await;
+    for seconds in [2, 31, 1] {
+        skip(Duration::from_secs(seconds)).await;
+        server.settle().await;
+    }
+    assert_eq!(first.next().await, None);
+    second.send(rest).await;
+    assert_eq!(second.opaques(1).await, [1], "there is room again");
+}
+
+#[tokio::test]
+async fn a_request_that_is_held_and_answered_all_the_same_breaks_nothing() {
+    let (told, mut held) = mpsc::channel::<Replier>(100);
+    let limits = Limits {
+        in_flight: 2,
+        ..Limits::default()
+    };
+    let server = serve(limits, move |mut call| {
+        if name(&call).is_some() {
+            told.try_send(call.hold()).unwrap();
+        }
+        Answer::Now(Reply::ok())
+    })
+    .await;
+    let mut client = server.connect().await;
+    client.send(&json(ECHO, 1, 0, b"x")).await;
+    assert_eq!(client.opaques(1).await, [1]);
+    drop(soon(held.recv()).await.unwrap());
+    client.send(&json(ECHO, 2, 0, b"x")).await;
+    assert_eq!(client.opaques(1).await, [2]);
+    soon(held.recv()).await.unwrap().send(Reply::ok());
+    assert_eq!(client.opaques(1).await, [2], "once more");
+    client.send(&json(ECHO, 3, 0, b"x")).await;
+    assert_eq!(client.opaques(1).await, [3]);
 }

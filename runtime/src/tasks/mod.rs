@@ -12,9 +12,11 @@ use std::{
     fmt::Display,
     future::Future,
     io,
+    pin::pin,
     sync::{Arc, Weak},
-    thread::{self, JoinHandle},
-    time::Duration,
+    task::{Context, Wake, Waker},
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -175,11 +177,22 @@ impl Tasks {
         self.0.cancel.is_cancelled()
     }
 
-    /// Rests a thread (never a task) for a time or until the scope is told to stop; false then.
+    /// Rests a thread (never a task) for a time or until the scope is told to stop; false then. Needs
+    /// no executor: a thread may outlive the one it was started from.
     #[must_use]
     pub fn rest(&self, time: Duration) -> bool {
-        let stopped = async { timeout(time, self.cancelled()).await.is_ok() };
-        !self.0.root.runtime.block_on(stopped)
+        let until = Instant::now() + time;
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        let mut stopped = pin!(self.cancelled());
+        while stopped.as_mut().poll(&mut cx).is_pending() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::park_timeout(left);
+        }
+        false
     }
 
     /// Tells the scope and those below to stop, without waiting.
@@ -302,6 +315,15 @@ impl Root {
         tracing::error!(part = name, why, "an essential part ended, stopping");
         self.ended.lock().get_or_insert(Ended { name, why });
         self.cancel.cancel();
+    }
+}
+
+/// Wakes a thread that rests.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

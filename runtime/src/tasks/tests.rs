@@ -121,3 +121,28 @@ async fn a_task_may_be_started_from_a_thread_without_a_runtime() {
     assert_eq!(told.await, Ok(7));
     assert_eq!(root.close(LONG).await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_thread_rests_until_the_time_is_over_or_the_scope_stops() {
+    let root = Tasks::root();
+    let (tell, told) = mpsc::channel();
+    let resting = root.clone();
+    root.thread("keeper", move || {
+        tell.send(resting.rest(Duration::from_millis(1))).unwrap();
+        tell.send(resting.rest(LONG)).unwrap();
+    })
+    .unwrap();
+    assert_eq!(told.recv(), Ok(true));
+    assert_eq!(root.close(LONG).await, Ok(()));
+    assert_eq!(told.recv(), Ok(false));
+}
+
+#[test]
+fn a_thread_may_rest_after_its_executor_is_gone() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let root = executor.block_on(async { Tasks::root() });
+    drop(executor);
+    assert!(root.rest(Duration::from_millis(1)));
+    root.cancel();
+    assert!(!root.rest(LONG));
+}

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use memory::{Fault, MemoryDisk, Operation};
+pub use memory::{Fault, MemoryDisk, Operation, Picture};
 pub use os::OsDisk;
 
 /// How a file is opened.

@@ -20,7 +20,7 @@ use crate::files::{File, read_exact_at};
 
 pub(crate) const HEADER_BYTES: usize = 40;
 const SLOT_BYTES: u64 = 4;
-const ENTRY_BYTES: usize = 20;
+pub(crate) const ENTRY_BYTES: usize = 20;
 const PAGE_BYTES: u64 = 4096;
 
 /// The number of slots and entries of every file.
@@ -35,15 +35,26 @@ impl Shape {
         self.entry_at(self.entries)
     }
 
-    fn slot_at(self, slot: u32) -> u64 {
+    /// The shape of a file of that size, when it has four entries a slot, as RocketMQ's.
+    pub(crate) fn of_size(bytes: u64) -> Option<Self> {
+        let slot_bytes = SLOT_BYTES + 4 * ENTRY_BYTES as u64;
+        let slots = u32::try_from(bytes.checked_sub(HEADER_BYTES as u64)? / slot_bytes).ok()?;
+        let shape = Self {
+            slots,
+            entries: slots.checked_mul(4)?,
+        };
+        (shape.file_bytes() == bytes).then_some(shape)
+    }
+
+    pub(crate) fn slot_at(self, slot: u32) -> u64 {
         HEADER_BYTES as u64 + u64::from(slot) * SLOT_BYTES
     }
 
-    fn entry_at(self, number: u32) -> u64 {
+    pub(crate) fn entry_at(self, number: u32) -> u64 {
         self.slot_at(self.slots) + u64::from(number) * ENTRY_BYTES as u64
     }
 
-    fn slot_of(self, hash: i32) -> u32 {
+    pub(crate) fn slot_of(self, hash: i32) -> u32 {
         hash.unsigned_abs() % self.slots.max(1)
     }
 }
@@ -94,7 +105,7 @@ pub(crate) struct StoredEntry {
     pub(crate) hash: i32,
     pub(crate) log_offset: u64,
     pub(crate) seconds: i32,
-    older: u32,
+    pub(crate) older: u32,
 }
 
 impl StoredEntry {
@@ -107,7 +118,7 @@ impl StoredEntry {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; ENTRY_BYTES]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8; ENTRY_BYTES]) -> Option<Self> {
         let (hash, rest) = bytes.split_first_chunk::<4>()?;
         let (log_offset, rest) = rest.split_first_chunk::<8>()?;
         let (seconds, rest) = rest.split_first_chunk::<4>()?;
@@ -126,6 +137,8 @@ pub(crate) struct IndexFile {
     pub(crate) header: Header,
     file: Arc<dyn File>,
     shape: Shape,
+    /// An append failed half-way and could not be taken back: slots may be ahead of the entries.
+    is_torn: bool,
 }
 
 impl IndexFile {
@@ -142,6 +155,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         })
     }
 
@@ -165,6 +179,7 @@ impl IndexFile {
             header,
             file,
             shape,
+            is_torn: false,
         }))
     }
 
@@ -173,8 +188,21 @@ impl IndexFile {
         usize::try_from(self.shape.entries.saturating_sub(self.header.count)).unwrap_or(0)
     }
 
-    /// Writes entries, which fit, behind the others.
+    /// Writes entries, which fit, behind the others. After an error it may be tried again.
     pub(crate) fn append(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
+        if self.is_torn {
+            self.roll_back(self.header.count)?;
+            self.is_torn = false;
+        }
+        let appended = self.append_once(entries);
+        if appended.is_err() {
+            // So that older entries are found meanwhile.
+            self.is_torn = self.roll_back(self.header.count).is_err();
+        }
+        appended
+    }
+
+    fn append_once(&mut self, entries: &[KeyEntry]) -> io::Result<()> {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Ok(());
         };

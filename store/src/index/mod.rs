@@ -10,12 +10,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
 use proto::message::utc_digits;
 
-pub(crate) use file::{HEADER_BYTES, Header, IndexFile, Shape};
+pub(crate) use file::{ENTRY_BYTES, HEADER_BYTES, Header, IndexFile, Shape, StoredEntry};
 
 use crate::files::{Access, Disk};
+use crate::sync::{Mutex, MutexGuard};
 
 /// One key of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! and writes nothing. In a store in use the newest second may not be in the queue files yet; that
 //! is told apart from units that are wrong.
 
+mod caches;
 mod dump;
 mod report;
 
@@ -13,10 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::message::{LogOffset, QueueId, RecordPrefix, StoredMessage};
+use proto::names::SCHEDULE_TOPIC;
 
 pub use dump::{Dumped, dump};
-pub use report::{IndexReport, QueueReport, Report, SegmentReport, UnitsReport};
+pub use report::{
+    IndexReport, LogReport, QueueReport, Report, SalvageReport, SegmentReport, UnitsReport,
+};
 
+use crate::Config;
 use crate::checkpoint::Checkpoint;
 use crate::files::{Access, Disk, File, read_exact_at};
 use crate::log::verify;
@@ -40,8 +45,8 @@ pub fn check(disk: &dyn Disk, root: &Path) -> io::Result<Report> {
         ..Report::default()
     };
     let segments = load_segments(disk, &root.join("commitlog"), &mut report)?;
-    report.log_start = LogOffset(segments.first().map_or(0, |segment| segment.base));
-    report.log_end = report.log_start;
+    report.log.start = LogOffset(segments.first().map_or(0, |segment| segment.base));
+    report.log.end = report.log.start;
     // Segments that were made ahead of the writer are empty.
     let mut last = 0;
     for segment in &segments {
@@ -50,17 +55,21 @@ pub fn check(disk: &dyn Disk, root: &Path) -> io::Result<Report> {
         }
     }
     let sealed_from = checkpoint.known.map_or(u64::MAX, |known| known.sealed_from);
+    let mut wrong = Vec::new();
     for segment in &segments {
         let is_last = segment.base >= last;
         let mut seen = check_segment(segment, is_last, sealed_from, &mut report, &mut |message| {
             if let Some(queue) = queues.get_mut(&(message.topic.to_owned(), message.queue_id)) {
-                queue.compare(disk, message)
+                queue.compare(disk, message, &mut wrong)
             } else {
                 Ok(UnitState::Missing)
             }
         })?;
         seen.file = segment.path.clone();
-        report.segments.push(seen);
+        report.log.segments.push(seen);
+    }
+    for queue in queues.values().filter(|_| report.was_closed) {
+        queue.note_surplus(&mut wrong);
     }
     report.queues = queues
         .into_iter()
@@ -75,8 +84,36 @@ pub fn check(disk: &dyn Disk, root: &Path) -> io::Result<Report> {
     report
         .queues
         .sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
-    report.index = report::index_files(disk, &paths.index)?;
+    let log = caches::Log {
+        segments: &segments,
+        start: report.log.start.0,
+        end: report.log.end.0,
+        closed: report.was_closed,
+    };
+    report.other_damage = joined(wrong);
+    let damage = &mut report.other_damage;
+    report.index = caches::check_index(disk, &paths.index, &log, damage)?;
+    caches::check_pages(disk, &paths, damage)?;
+    let quarantine = root.join("quarantine");
+    let copies = disk.list(&quarantine)?.into_iter();
+    report.salvaged.copies = copies.map(|copy| quarantine.join(copy.name)).collect();
     Ok(report)
+}
+
+/// Damage by file and place, with neighbours as one.
+fn joined(mut damage: Vec<Damage>) -> Vec<Damage> {
+    damage.sort_by(|a, b| (&a.file, a.offset).cmp(&(&b.file, b.offset)));
+    let mut joined = Vec::new();
+    for part in &damage {
+        caches::note(
+            &mut joined,
+            &part.file,
+            part.offset,
+            part.bytes,
+            &part.reason,
+        );
+    }
+    joined
 }
 
 /// How a record stands in its queue.
@@ -93,20 +130,40 @@ fn load_segments(disk: &dyn Disk, folder: &Path, report: &mut Report) -> io::Res
         let Some(base) = parse_file_name(&entry.name) else {
             continue;
         };
-        let segment = Segment::open_to_read(disk, folder.join(&entry.name), base)?;
-        let expected = segments
-            .last()
-            .map_or(base, |before| before.base + before.bytes);
-        if base != expected {
-            report.damage.push(Damage {
-                file: folder.join(file_name(expected)),
-                offset: 0,
-                bytes: base.saturating_sub(expected),
-                reason: "the file before this offset is missing or has another size".to_owned(),
-            });
-        }
-        segments.push(segment);
+        segments.push(Segment::open_to_read(disk, folder.join(&entry.name), base)?);
     }
+    let configured = segments.iter().map(|segment| segment.bytes).max();
+    let good_to = report.good_to.map_or(0, |good_to| good_to.0);
+    let mut missing = |file: PathBuf, offset, bytes, reason: &str| {
+        if bytes > 0 {
+            caches::note(&mut report.damage, &file, offset, bytes, reason);
+        }
+    };
+    let mut expected = segments.first().map_or(0, |segment| segment.base);
+    for segment in &segments {
+        let (base, end) = (segment.base, segment.base + segment.bytes);
+        let file = folder.join(file_name(expected));
+        missing(
+            file,
+            0,
+            base.saturating_sub(expected),
+            "the file is missing",
+        );
+        expected = base + configured.unwrap_or(0);
+        missing(
+            segment.path.clone(),
+            segment.bytes,
+            expected - end,
+            "the file is cut short",
+        );
+    }
+    let file = folder.join(file_name(expected));
+    missing(
+        file,
+        0,
+        good_to.saturating_sub(expected),
+        "the file is missing or cut short",
+    );
     Ok(segments)
 }
 
@@ -130,7 +187,7 @@ fn check_segment(
         let size = match prefix {
             RecordPrefix::Message(size) => size,
             RecordPrefix::Blank(_) => {
-                report.log_end = LogOffset(end);
+                report.log.end = LogOffset(end);
                 return Ok(seen);
             }
             RecordPrefix::None => 8,
@@ -139,7 +196,9 @@ fn check_segment(
         let reason = match verify(&record, position, sealed_from) {
             Ok(message) => {
                 seen.records += 1;
-                report.records += 1;
+                report.log.records += 1;
+                report.salvaged.lost +=
+                    u64::from(message.sys_flag.is_lost() && message.sys_flag.is_queued());
                 if message.sys_flag.is_queued() {
                     match compare(&message)? {
                         UnitState::Right => report.units.right += 1,
@@ -148,20 +207,25 @@ fn check_segment(
                     }
                 }
                 position += u64::from(size);
-                report.log_end = LogOffset(position);
+                report.log.end = LogOffset(position);
                 continue;
             }
             Err(reason) => reason,
         };
-        let next = segment.valid_record_behind(position)?;
+        let next = segment.valid_record_behind(position, sealed_from)?;
         let behind = segment.bytes_behind(position, u64::MAX)?;
-        if next.is_none() && is_last {
+        let good_to = report.good_to.map_or(0, |good_to| good_to.0);
+        if next.is_none() && is_last && position >= good_to {
             if behind > 0 {
-                report.torn_bytes = behind;
+                report.log.torn_bytes = behind;
             }
             return Ok(seen);
         }
-        let next = next.unwrap_or(end);
+        let next = match next {
+            Some(next) => next,
+            None if is_last => good_to.min(end),
+            None => end,
+        };
         report.damage.push(Damage {
             file: segment.path.clone(),
             offset: position - segment.base,
@@ -180,6 +244,8 @@ struct QueueFilesSeen {
     min: u64,
     max: u64,
     wrong: u64,
+    /// Behind the last unit of a record.
+    end: u64,
     open: Option<(u64, Arc<dyn File>)>,
 }
 
@@ -211,37 +277,63 @@ impl QueueFilesSeen {
             return Ok(None);
         };
         let file = disk.open(&folder.join(file_name(last)), Access::Read)?;
-        let file_bytes = file.size_bytes()?;
+        let file_bytes = disk
+            .open(&folder.join(file_name(first)), Access::Read)?
+            .size_bytes()?;
         let unit = UNIT_BYTES as u64;
-        let (mut low, mut high) = (0, file_bytes / unit);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if read_unit(&*file, middle)?.is_some() {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        let (min, max) = (first / unit, last / unit + low);
+        let (min, max) = (first / unit, last / unit + units_used(&*file)?);
         Ok(Some(Self {
             folder,
-            file_bytes,
+            file_bytes: file_bytes.max(unit),
             min,
             max,
             wrong: 0,
+            end: min,
             open: Some((last, file)),
         }))
     }
 
-    fn compare(&mut self, disk: &dyn Disk, message: &StoredMessage<'_>) -> io::Result<UnitState> {
-        Ok(match self.unit(disk, message.queue_offset.0)? {
-            None => UnitState::Missing,
-            Some(unit) if unit.is_of(message) => UnitState::Right,
-            Some(_) => {
-                self.wrong += 1;
-                UnitState::Wrong
-            }
-        })
+    fn compare(
+        &mut self,
+        disk: &dyn Disk,
+        message: &StoredMessage<'_>,
+        wrong: &mut Vec<Damage>,
+    ) -> io::Result<UnitState> {
+        let offset = message.queue_offset.0;
+        if offset < self.min || offset >= self.max {
+            return Ok(UnitState::Missing);
+        }
+        self.end = offset + 1;
+        let found = self.unit(disk, offset)?;
+        // The units of delayed messages depend on settings that are not known here.
+        let is_right = found.is_some_and(|unit| {
+            let expected = Config::new("").unit_of(message);
+            unit == expected || message.topic == SCHEDULE_TOPIC && unit.is_of(message)
+        });
+        if is_right {
+            return Ok(UnitState::Right);
+        }
+        self.wrong += 1;
+        wrong.push(self.damage(offset, 1, "the unit is not that of its message"));
+        Ok(UnitState::Wrong)
+    }
+
+    /// Units behind the last message.
+    fn note_surplus(&self, wrong: &mut Vec<Damage>) {
+        if self.end > self.min && self.end < self.max {
+            wrong.push(self.damage(self.end, self.max - self.end, "the units are of no message"));
+        }
+    }
+
+    fn damage(&self, offset: u64, units: u64, reason: &str) -> Damage {
+        let unit = UNIT_BYTES as u64;
+        let base = offset * unit / self.file_bytes * self.file_bytes;
+        Damage {
+            file: self.folder.join(file_name(base)),
+            offset: offset * unit - base,
+            bytes: units * unit,
+            reason: reason.to_owned(),
+        }
     }
 
     /// The unit at an offset, when there is one.
@@ -258,6 +350,28 @@ impl QueueFilesSeen {
         self.open = Some((base, Arc::clone(&file)));
         read_unit(&*file, offset - base / unit)
     }
+}
+
+/// The number of the last unit that is not blank, plus one.
+fn units_used(file: &dyn File) -> io::Result<u64> {
+    const CHUNK_BYTES: usize = 1 << 16;
+    let (mut from, mut used) = (0, 0);
+    while let Some(data) = file.data_after(from)? {
+        let mut at = data.start.max(from);
+        while at < data.end {
+            let mut bytes = vec![0; CHUNK_BYTES];
+            let read = file.read_at(&mut bytes, at)?;
+            if let Some(last) = bytes.iter().take(read).rposition(|&byte| byte != 0) {
+                used = (at + last as u64) / UNIT_BYTES as u64 + 1;
+            }
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
+        }
+        from = data.end.max(from + 1);
+    }
+    Ok(used)
 }
 
 fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>> {

@@ -1,13 +1,10 @@
 //! What a check found, and how it is told.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use proto::message::{LogOffset, QueueId, utc_digits};
 
-use crate::files::{Access, Disk};
-use crate::index::{HEADER_BYTES, Header};
 use crate::recover::Damage;
 
 /// What is in a store folder, and what is wrong with it.
@@ -18,17 +15,36 @@ pub struct Report {
     pub was_closed: bool,
     /// Up to where our checkpoint vouches; missing in a store of RocketMQ.
     pub good_to: Option<LogOffset>,
-    pub log_start: LogOffset,
-    pub log_end: LogOffset,
-    pub records: u64,
-    pub segments: Vec<SegmentReport>,
+    pub log: LogReport,
     /// Parts of the log that cannot be read though something behind them can.
     pub damage: Vec<Damage>,
-    /// What follows the last whole record; the next start cuts it off.
-    pub torn_bytes: u64,
+    /// Damage in queues, index, checkpoint or snapshot, which can all be made again from the log; and
+    /// in tables, if whoever prints this looked at them.
+    pub other_damage: Vec<Damage>,
+    pub salvaged: SalvageReport,
     pub queues: Vec<QueueReport>,
     pub units: UnitsReport,
     pub index: Vec<IndexReport>,
+}
+
+/// The commit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogReport {
+    pub start: LogOffset,
+    pub end: LogOffset,
+    pub records: u64,
+    pub segments: Vec<SegmentReport>,
+    /// What follows the last whole record; the next start cuts it off.
+    pub torn_bytes: u64,
+}
+
+/// What salvages left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SalvageReport {
+    /// Places of lost messages.
+    pub lost: u64,
+    /// Copies of damaged bytes.
+    pub copies: Vec<PathBuf>,
 }
 
 /// How the records stand in the queue files.
@@ -71,7 +87,30 @@ impl Report {
     /// Whether nothing is damaged. A torn end or missing units are not damage.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damage.is_empty() && self.units.wrong == 0
+        self.damage.is_empty() && self.other_damage.is_empty()
+    }
+
+    fn fmt_damage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SalvageReport { lost, copies } = &self.salvaged;
+        if !copies.is_empty() {
+            let count = copies.len();
+            writeln!(
+                f,
+                "salvaged: {lost} messages are lost, {count} copies of damaged bytes"
+            )?;
+            let mut copies = copies.iter();
+            copies.try_for_each(|copy| writeln!(f, "  {}", copy.display()))?;
+        }
+        let mut damage = self.damage.iter().chain(&self.other_damage);
+        damage.try_for_each(|damage| writeln!(f, "DAMAGED: {damage}"))?;
+        if self.damage.is_empty() && !self.other_damage.is_empty() {
+            writeln!(
+                f,
+                "the log is whole; without `consumequeue`, `index`, `checkpoint` and \
+                 `queues.snapshot` the next start makes them again, and tables have a .bak"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -88,13 +127,14 @@ impl fmt::Display for Report {
             Some(good_to) => writeln!(f, "checkpoint: good up to log offset {good_to}")?,
             None => writeln!(f, "checkpoint: none of ours")?,
         }
-        let (start, end, files) = (self.log_start, self.log_end, self.segments.len());
+        let (start, end, files) = (self.log.start, self.log.end, self.log.segments.len());
         writeln!(
             f,
             "log: {start} to {end}, {} records in {files} files",
-            self.records
+            self.log.records
         )?;
-        self.segments
+        self.log
+            .segments
             .iter()
             .try_for_each(|segment| writeln!(f, "  {segment}"))?;
         let messages: u64 = self.queues.iter().map(|queue| queue.max - queue.min).sum();
@@ -113,16 +153,14 @@ impl fmt::Display for Report {
                 "{count} records are not in a queue file; the next start puts them there"
             )?;
         }
-        if self.torn_bytes > 0 {
-            let torn = self.torn_bytes;
+        if self.log.torn_bytes > 0 {
+            let torn = self.log.torn_bytes;
             writeln!(
                 f,
                 "{torn} bytes behind the last record; the next start cuts them off"
             )?;
         }
-        self.damage
-            .iter()
-            .try_for_each(|damage| writeln!(f, "DAMAGED: {damage}"))?;
+        self.fmt_damage(f)?;
         write!(
             f,
             "{}",
@@ -168,28 +206,4 @@ impl fmt::Display for IndexReport {
         let (file, entries) = (self.file.display(), self.entries);
         write!(f, "{file}: {entries} entries, {begin} to {end} UTC")
     }
-}
-
-/// The headers of all index files.
-pub(super) fn index_files(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<IndexReport>> {
-    let mut reports = Vec::new();
-    for entry in disk
-        .list(folder)?
-        .into_iter()
-        .filter(|entry| !entry.is_folder)
-    {
-        let path = folder.join(entry.name);
-        let mut bytes = [0; HEADER_BYTES];
-        let file = disk.open(&path, Access::Read)?;
-        if file.read_at(&mut bytes, 0)? == HEADER_BYTES {
-            let header = Header::from_bytes(&bytes);
-            reports.push(IndexReport {
-                file: path,
-                entries: header.count.saturating_sub(1),
-                begin_ms: header.begin_time,
-                end_ms: header.end_time,
-            });
-        }
-    }
-    Ok(reports)
 }

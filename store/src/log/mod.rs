@@ -4,22 +4,21 @@
 //! from the file system, so that a write there can neither fail for want of space nor wait for an
 //! allocation. Room is made in two ways: reserved, which takes no time, and filled with zeros, after
 //! which a flush changes no metadata but which writes everything twice. What is written, and when it
-//! may be read, is decided by the callers. The next segment is made as soon as `ready_to` reaches
-//! the end of the last one.
+//! may be read, is decided by the callers.
 
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
 use crate::Config;
-use crate::files::Disk;
+use crate::files::{Access, Disk, File};
 use crate::segment::Segment;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// What is filled with zeros at once. Small, because a flush of the log waits for it.
 const FILL_STEP_BYTES: u64 = 512 << 10;
@@ -69,6 +68,8 @@ pub(crate) struct CommitLog {
     segment_bytes: u64,
     /// Sorted, without gaps.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// Guards making the next segment, which may take as long as the file system likes.
+    creating: Mutex<()>,
     /// Guards making room.
     filling: Mutex<()>,
     ready_to: AtomicU64,
@@ -95,6 +96,7 @@ impl CommitLog {
             folder: config.commit_log_dir.clone(),
             segment_bytes: config.segment_bytes,
             segments: RwLock::new(segments),
+            creating: Mutex::new(()),
             filling: Mutex::new(()),
             ready_to: AtomicU64::new(end),
             zero_fill: config.zero_fill,
@@ -180,24 +182,60 @@ impl CommitLog {
         self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
     }
 
-    /// One step of making room ahead of the writer; the segment that it put zeros into, which are
-    /// still to be made durable so that a flush of the log does not find them.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
-        if self.is_short(end) {
-            let _filling = self.filling.lock();
-            self.step(Room::Reserved)?;
+    /// One step of making room ahead of the writer; the file that it put zeros into, which are still
+    /// to be made durable so that a flush of the log does not find them.
+    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<dyn File>>> {
+        if let Some(base) = self.wanted_segment(end) {
+            // Without `filling`: whoever only needs room in the last segment does not wait for it.
+            self.create_segment(base)?;
             return Ok(None);
         }
-        if !self.wants_zeros(end) {
+        if !self.needs_preparing(end) {
             return Ok(None);
         }
         let _filling = self.filling.lock();
-        self.step(Room::Zeroed)
+        if self.is_short(end) {
+            self.step(Room::Reserved)?;
+            return Ok(None);
+        }
+        // Opened anew: a failure to write is told once to each opening, and the flush of the log
+        // must not miss it.
+        self.step(Room::Zeroed)?
+            .map(|segment| self.disk.open(&segment.path, Access::Write))
+            .transpose()
     }
 
     /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
     pub(crate) fn needs_preparing(&self, end: u64) -> bool {
-        self.is_short(end) || self.wants_zeros(end)
+        self.wanted_segment(end).is_some() || self.is_short(end) || self.wants_zeros(end)
+    }
+
+    /// The next segment is made when half of the last one is used: making a name durable can take
+    /// a second on a busy disk.
+    fn wanted_segment(&self, end: u64) -> Option<u64> {
+        let base = self.next_base();
+        (end + self.segment_bytes / 2 > base).then_some(base)
+    }
+
+    /// Where the next segment will begin.
+    fn next_base(&self) -> u64 {
+        let segments = self.segments.read();
+        let ready_to = || self.ready_to.load(Ordering::Acquire);
+        segments.last().map_or_else(
+            || ready_to() / self.segment_bytes * self.segment_bytes,
+            |last| last.base + self.segment_bytes,
+        )
+    }
+
+    /// Makes the segment that begins at `base`, unless somebody else just did.
+    fn create_segment(&self, base: u64) -> io::Result<()> {
+        let _creating = self.creating.lock();
+        if self.next_base() != base {
+            return Ok(());
+        }
+        let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
+        self.segments.write().push(Arc::new(made));
+        Ok(())
     }
 
     fn wants_zeros(&self, end: u64) -> bool {
@@ -212,9 +250,7 @@ impl CommitLog {
     fn step(&self, room: Room) -> io::Result<Option<Arc<Segment>>> {
         let ready_to = self.ready_to.load(Ordering::Acquire);
         let Some(segment) = self.segment_at(ready_to) else {
-            let base = ready_to / self.segment_bytes * self.segment_bytes;
-            let made = Segment::create(&*self.disk, &self.folder, base, self.segment_bytes)?;
-            self.segments.write().push(Arc::new(made));
+            self.create_segment(self.next_base())?;
             return Ok(None);
         };
         let at = ready_to - segment.base;

@@ -14,12 +14,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use proto::message::QueueId;
 
 use super::{Queue, Queues, Unit};
 use crate::files::{Access, Disk, File};
 use crate::segment::{file_name, parse_file_name};
+use crate::sync::Mutex;
 
 pub(crate) const UNIT_BYTES: usize = 20;
 /// Files that are kept open.
@@ -244,15 +244,16 @@ impl QueueFiles {
                 return Ok(Arc::clone(file));
             }
         }
-        let folder = self.queue_folder(&queue.topic, queue.id);
-        let path = folder.join(file_name(base));
+        let path = self
+            .queue_folder(&queue.topic, queue.id)
+            .join(file_name(base));
         let file = match (self.disk.open(&path, Access::Write), create) {
             (Err(error), Some((from, unsynced))) if error.kind() == io::ErrorKind::NotFound => {
-                let file = self.create(&queue.topic, &folder, &path, unsynced)?;
-                // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
-                let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
-                file.write_all_at(&Unit::FILLER.to_bytes().repeat(fillers), 0)?;
-                file
+                self.create(&queue.topic, &path, from, unsynced)?
+            }
+            // Its making has failed half-way.
+            (Ok(file), Some((from, unsynced))) if file.size_bytes()? != self.file_bytes => {
+                self.create(&queue.topic, &path, from, unsynced)?
             }
             (opened, _) => opened?,
         };
@@ -268,24 +269,25 @@ impl QueueFiles {
         Ok(file)
     }
 
+    /// Makes a file, to be written from a byte on. It has its size when it is complete.
     fn create(
         &self,
         topic: &str,
-        folder: &Path,
         path: &Path,
+        from: u64,
         unsynced: &mut Unsynced,
     ) -> io::Result<Arc<dyn File>> {
-        let is_new_queue = !self.disk.exists(folder)?;
-        if is_new_queue {
-            self.disk.create_folders(folder)?;
+        let folder = path.parent().unwrap_or(path);
+        self.disk.create_folders(folder)?;
+        // All of them, whoever made them and however far that got.
+        for changed in [folder, &self.topic_folder(topic), &self.folder] {
+            unsynced.add_folder(changed.to_owned());
         }
         let file = self.disk.open(path, Access::Create)?;
+        // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
+        let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
+        file.write_all_at(&Unit::FILLER.to_bytes().repeat(fillers), 0)?;
         file.set_size(self.file_bytes)?;
-        unsynced.add_folder(folder.to_owned());
-        if is_new_queue {
-            unsynced.add_folder(self.topic_folder(topic));
-            unsynced.add_folder(self.folder.clone());
-        }
         Ok(file)
     }
 

@@ -9,14 +9,19 @@ pub(crate) mod snapshot;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::Mutex;
-use proto::message::{QueueId, StoredMessage};
+use proto::message::{QueueId, QueueOffset, StoredMessage};
 
 pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
 pub(crate) use table::Queues;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+
+/// The last place of a queue: files are found by the byte that they begin with, an `i64` in Java.
+pub(crate) const OFFSET_MAX: QueueOffset =
+    QueueOffset(i64::MAX.cast_unsigned() / UNIT_BYTES as u64 - 1);
 
 /// One place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,13 +62,18 @@ impl Unit {
         tags_code: 0,
     };
 
+    /// The tags code of a place whose message is lost.
+    pub(crate) const LOST: i64 = i64::MIN;
+
     pub(crate) fn is_filler(self) -> bool {
         self == Self::FILLER
     }
 
     /// Whether the unit points to this record.
     pub(crate) fn is_of(&self, message: &StoredMessage<'_>) -> bool {
-        self.log_offset == message.log_offset.0 && self.size == message.size
+        self.log_offset == message.log_offset.0
+            && self.size == message.size
+            && (self.tags_code == Self::LOST) == message.sys_flag.is_lost()
     }
 }
 

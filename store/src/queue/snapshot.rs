@@ -45,6 +45,18 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, queues: &Queues, log_end: u64)
 
 /// The queues of a snapshot whose log ended at `log_end`; `None` when there is none to trust.
 pub(crate) fn read(disk: &dyn Disk, path: &Path, log_end: u64) -> io::Result<Option<Queues>> {
+    let bytes = read_all(disk, path)?;
+    Ok(bytes.and_then(|bytes| parse(&bytes, log_end)))
+}
+
+/// The size of a snapshot that is damaged.
+pub(crate) fn damaged(disk: &dyn Disk, path: &Path) -> io::Result<Option<u64>> {
+    let bytes = read_all(disk, path)?;
+    let damaged = bytes.filter(|bytes| covered(bytes).is_none());
+    Ok(damaged.map(|bytes| bytes.len() as u64))
+}
+
+fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match disk.open(path, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
@@ -53,15 +65,17 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path, log_end: u64) -> io::Result<Opt
     let mut bytes = vec![0; size];
     let read = file.read_at(&mut bytes, 0)?;
     bytes.truncate(read);
-    Ok(parse(&bytes, log_end))
+    Ok(Some(bytes))
+}
+
+/// What stands before the CRC, if that is right.
+fn covered(bytes: &[u8]) -> Option<&[u8]> {
+    let (covered, crc) = bytes.split_last_chunk::<4>()?;
+    (crc32fast::hash(covered) == u32::from_be_bytes(*crc)).then_some(covered)
 }
 
 fn parse(bytes: &[u8], log_end: u64) -> Option<Queues> {
-    let (covered, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(covered) != u32::from_be_bytes(*crc) {
-        return None;
-    }
-    let mut rest = covered.strip_prefix(MAGIC)?;
+    let mut rest = covered(bytes)?.strip_prefix(MAGIC)?;
     if u64::from_be_bytes(take(&mut rest)?) != log_end {
         return None;
     }

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
 use proto::message::{QueueId, java_string_hash};
 use proto::names::{self, NameError};
 
 use super::{Queue, QueueState, Unit};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock};
 
 /// The highest queue id of a topic, plus one.
 const QUEUES_PER_TOPIC_MAX: u32 = 65_536;

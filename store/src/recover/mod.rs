@@ -1,23 +1,25 @@
 //! Opening a store: which part of it is known to be good, and making the rest good.
 //!
 //! ```text
-//! lock -> segments -> checkpoint says good_to -> queues below good_to from their files
+//! lock -> checkpoint says good_to -> segments -> queues below good_to from their files
 //!      -> log from good_to on, record by record, into the queues -> cut the torn tail -> abort mark
 //! ```
 //!
 //! After a clean close `good_to` is the end and nothing is read. After a crash only what came behind
 //! the last checkpoint is read. Without our checkpoint (the store is RocketMQ's) its rules say where
-//! to begin. When queues are missing, all of them are made again from the whole log.
+//! to begin. When queues are missing, all of them are made again from the whole log. With
+//! [`Config::salvage`] all of the log is read first, and what is damaged is made readable.
 
 mod queues;
+mod salvage;
 mod scan;
 mod segments;
+mod survey;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
 use proto::message::LogOffset;
 
 use crate::checkpoint::{Checkpoint, Known};
@@ -31,6 +33,7 @@ use crate::queue::{QueueFiles, Queues, Unsynced};
 use crate::segment::Segment;
 use crate::staging::Staging;
 use crate::store::{Intake, Paths, Steps};
+use crate::sync::{Condvar, Mutex};
 use crate::{Config, Store};
 
 /// Why a store did not open.
@@ -49,7 +52,7 @@ pub enum OpenError {
         found: u64,
         configured: u64,
     },
-    #[error("the commit log is damaged in {} place(s), nothing was changed", .0.len())]
+    #[error("the commit log is damaged in {} place(s), nothing in it was changed", .0.len())]
     Damaged(Vec<Damage>),
 }
 
@@ -93,6 +96,8 @@ pub struct Opened {
     pub queues: usize,
     /// The queues were made again from the whole log.
     pub queues_rebuilt: bool,
+    /// What was damaged and is skipped from now on.
+    pub salvaged: Vec<Damage>,
 }
 
 impl Store {
@@ -106,7 +111,8 @@ impl Store {
         let was_clean = !disk.exists(&paths.abort).map_err(at(&paths.abort))?;
         let checkpoint =
             Checkpoint::read(&*disk, &paths.checkpoint).map_err(at(&paths.checkpoint))?;
-        let segments = segments::load(&config, &*disk)?;
+        let good_to = checkpoint.known.map_or(0, |known| known.good_to);
+        let segments = segments::load(&config, &*disk, good_to)?;
         let shape = Shape {
             slots: config.index_slots,
             entries: config.index_entries,
@@ -160,7 +166,10 @@ impl Recovery {
     /// Makes the store good.
     fn run(&mut self) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
-        let good_to = if self.load_index()? {
+        if self.config.salvage {
+            self.opened.salvaged = self.salvage()?;
+        }
+        let good_to = if self.load_index()? && self.opened.salvaged.is_empty() {
             self.load_queues(start)?
         } else {
             None
@@ -210,6 +219,7 @@ impl Recovery {
             end,
             self.sealed_from,
         );
+        let expiry = Expiry::new(config.retention.clone());
         let store = Store {
             paths: Paths::of(&config.root),
             config,
@@ -235,7 +245,7 @@ impl Recovery {
                 }),
                 ..Steps::default()
             },
-            expiry: Expiry::default(),
+            expiry,
             _lock: lock,
         };
         (store, opened)
@@ -290,7 +300,7 @@ impl Recovery {
 
     /// Makes all queues again from the whole log.
     fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
-        tracing::warn!("queues or index are missing or behind: making them again from the log");
+        tracing::warn!("making queues and index again from the log");
         self.opened.queues_rebuilt = true;
         self.forget_queues()?;
         self.index_end = 0;
@@ -318,6 +328,9 @@ fn take_lock(
     disk: &dyn Disk,
     paths: &Paths,
 ) -> Result<Box<dyn std::fmt::Debug + Send + Sync>, OpenError> {
+    let is_new = !disk
+        .exists(&paths.checkpoint)
+        .map_err(at(&paths.checkpoint))?;
     for folder in [
         &config.root,
         &config.commit_log_dir,
@@ -325,6 +338,9 @@ fn take_lock(
         &paths.index,
     ] {
         disk.create_folders(folder).map_err(at(folder))?;
+        if is_new {
+            sync_folders_above(disk, folder).map_err(at(folder))?;
+        }
     }
     disk.lock(&paths.lock)
         .map_err(|source| match source.kind() {
@@ -336,16 +352,35 @@ fn take_lock(
         })
 }
 
+/// Makes the names of new folders durable: what is acknowledged lies in them. All the way up,
+/// because a process that was killed may have made any of them.
+fn sync_folders_above(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    for above in folder.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        match disk.sync_folder(above) {
+            // Not to be read by us, so not made by us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// From now on a missing clean close is noticed.
 fn mark_in_use(disk: &dyn Disk, paths: &Paths) -> io::Result<()> {
     let file = disk.open(&paths.abort, Access::Create)?;
+    file.set_size(0)?;
     file.write_all_at(std::process::id().to_string().as_bytes(), 0)?;
     file.sync_data()?;
     disk.sync_folder(paths.abort.parent().unwrap_or(&paths.abort))
 }
 
 /// Says at which path an error happened.
-fn at(path: &std::path::Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     move |source| OpenError::Io {
         path: path.to_owned(),
         source,

@@ -1,25 +1,19 @@
-//! Reading the part of the log that nobody vouches for, and deciding what its end means.
-//!
-//! At the first position that holds no valid record there are three cases. Only zeros follow: the
-//! log ends there. No valid record follows: a write was torn, the rest is cut off. A valid record
-//! follows: if the machine was restarted since the checkpoint, pages that were never flushed got to
-//! the disk in any order, and the rest is cut off as well; if it was not, no write of ours leaves
-//! such a hole, so this is damage, and the store does not open.
+//! Reading the part of the log that nobody vouches for into the queues, up to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use proto::message::{RecordError, RecordPrefix, StoredMessage, property, split_keys};
+use proto::message::{RecordError, StoredMessage, property, split_keys};
 
-use super::{Damage, OpenError, Recovery, at};
+use super::survey::Behind;
+use super::{OpenError, Recovery, at};
 use crate::append::KeyHashes;
 use crate::index::KeyEntry;
-use crate::log::verify;
-use crate::queue::QueueState;
-use crate::segment::Segment;
+use crate::queue::{OFFSET_MAX, QueueState};
+use crate::segment::{Place, Segment};
+use crate::store::Paths;
+use crate::sync::atomic::Ordering;
+use crate::unflushed;
 
-/// A record has at most that much besides its body.
-const RECORD_BYTES_MORE: u64 = 1 << 20;
 /// Records whose places are kept in memory while the log is read.
 const RECORDS_IN_MEMORY_MAX: u32 = 500_000;
 
@@ -27,9 +21,6 @@ impl Recovery {
     /// Reads records from `from` on into the queues, cuts what is torn; the end of the log. `None`
     /// when the queues turn out to lack messages from before `from`.
     pub(super) fn scan_from(&mut self, from: u64) -> Result<Option<u64>, OpenError> {
-        if self.log_limit() < from {
-            return Err(self.ends_too_early(from));
-        }
         let mut position = from;
         let mut unwritten = 0;
         while let Some(segment) = self.segment_at(position).cloned() {
@@ -48,32 +39,44 @@ impl Recovery {
                 self.write_caches()?;
             }
         }
-        for segment in &self.segments {
-            // What was read may be in memory only.
-            if segment.base < position && segment.base + self.config.segment_bytes > from {
-                segment.file.sync_data().map_err(at(&segment.path))?;
-            }
-        }
+        self.make_durable(from, position)?;
         Ok(Some(position))
     }
 
+    /// What was read may be in memory only, and after a failed flush a mere flush does not help.
+    fn make_durable(&self, from: u64, end: u64) -> Result<(), OpenError> {
+        let abort = Paths::of(&self.config.root).abort;
+        let noted = unflushed::noted(&*self.disk, &abort).map_err(at(&abort))?;
+        let rewritten_from = noted.unwrap_or(end);
+        for segment in &self.segments {
+            let segment_end = segment.base + self.config.segment_bytes;
+            if segment.base >= end || segment_end <= from.min(rewritten_from) {
+                continue;
+            }
+            let flush = || {
+                segment.rewrite(rewritten_from.max(segment.base), end.min(segment_end))?;
+                segment.file.sync_data()
+            };
+            flush().map_err(|error| {
+                unflushed::note(&*self.disk, &abort, from);
+                at(&segment.path)(error)
+            })?;
+        }
+        Ok(())
+    }
+
     fn take_record(&mut self, segment: &Segment, position: u64) -> Result<Step, RecordError> {
-        let prefix = segment.slice(position, 8).ok_or(RecordError::Truncated)?;
-        let size = match RecordPrefix::read(&prefix) {
-            RecordPrefix::Message(size) => size,
-            RecordPrefix::Blank(_) => return Ok(Step::Blank),
-            RecordPrefix::None => return Err(RecordError::BadMagic),
-        };
-        let record = segment
-            .slice(position, size)
-            .ok_or(RecordError::BadLength)?;
-        let message = verify(&record, position, self.sealed_from)?;
-        self.opened.records_read += 1;
-        self.newest_time = self.newest_time.max(message.store_timestamp);
-        Ok(if self.dispatch(&message) {
-            Step::Record(size)
-        } else {
-            Step::Gap
+        segment.with_place(position, self.sealed_from, |place| {
+            let Place::Record(message) = place else {
+                return Step::Blank;
+            };
+            self.opened.records_read += 1;
+            self.newest_time = self.newest_time.max(message.store_timestamp);
+            if self.dispatch(&message) {
+                Step::Record(message.size)
+            } else {
+                Step::Gap
+            }
         })
     }
 
@@ -81,10 +84,14 @@ impl Recovery {
     /// before it.
     fn dispatch(&mut self, message: &StoredMessage<'_>) -> bool {
         let log_offset = message.log_offset.0;
-        let Ok(queue) = self.queues.find_or_make(message.topic, message.queue_id) else {
+        if message.sys_flag.is_lost() && !message.sys_flag.is_queued() {
+            return true;
+        }
+        let queue = self.queues.find_or_make(message.topic, message.queue_id);
+        let Some(queue) = queue.ok().filter(|_| message.queue_offset <= OFFSET_MAX) else {
             tracing::warn!(
                 log_offset,
-                "a topic or queue that cannot be: left out of the queues"
+                "a topic, queue or place that cannot be: left out of the queues"
             );
             return true;
         };
@@ -155,54 +162,15 @@ impl Recovery {
         position: u64,
         reason: RecordError,
     ) -> Result<(), OpenError> {
-        let later: Vec<_> = self
-            .segments
-            .iter()
-            .filter(|later| later.base > segment.base)
-            .cloned()
-            .collect();
-        let known_end = self
-            .checkpoint
-            .known
-            .filter(|known| known.closed && self.opened.was_clean);
-        if known_end.is_some_and(|known| known.good_to == position) {
-            return Ok(());
-        }
-        let same_boot = self
-            .checkpoint
-            .known
-            .is_none_or(|known| known.boot_id == self.disk.boot_id());
-        // What a killed process wrote has no holes, so more zeros than a record can hold are the
-        // end. After a restart of the machine anything may be anywhere.
-        let zeros_max = match self.checkpoint.known {
-            Some(_) if same_boot => u64::from(self.config.max_message_bytes) + RECORD_BYTES_MORE,
-            _ => u64::MAX,
+        let torn_bytes = match self.behind(segment, position)? {
+            Behind::Nothing => return Ok(()),
+            Behind::Torn(bytes) => bytes,
+            Behind::Log(_) => return Err(OpenError::Damaged(self.damage_from(position)?)),
         };
-        let mut torn_bytes = 0;
-        let mut valid = None;
-        for part in std::iter::once(segment).chain(&later) {
-            let from = position.max(part.base);
-            let found = part.bytes_behind(from, zeros_max).map_err(at(&part.path))?;
-            if found > 0 && valid.is_none() {
-                valid = part.valid_record_behind(from).map_err(at(&part.path))?;
-            }
-            torn_bytes += found;
-        }
-        if torn_bytes == 0 {
-            return Ok(());
-        }
-        if let Some(valid) = valid.filter(|_| same_boot || self.opened.was_clean) {
-            return Err(OpenError::Damaged(vec![Damage {
-                file: segment.path.clone(),
-                offset: position - segment.base,
-                bytes: valid - position,
-                reason: reason.to_string(),
-            }]));
-        }
         tracing::warn!(position, torn_bytes, %reason, "cutting the torn end of the log");
         self.opened.torn_bytes = torn_bytes;
         self.zero_behind(segment, position)?;
-        for unused in later.iter().rev() {
+        for unused in self.later_than(segment).iter().rev() {
             self.disk
                 .remove_file(&unused.path)
                 .map_err(at(&unused.path))?;
@@ -234,15 +202,6 @@ impl Recovery {
             }
         };
         zero().map_err(at(&segment.path))
-    }
-
-    fn ends_too_early(&self, good_to: u64) -> OpenError {
-        OpenError::Damaged(vec![Damage {
-            file: self.config.commit_log_dir.clone(),
-            offset: self.log_limit(),
-            bytes: good_to.saturating_sub(self.log_limit()),
-            reason: "the log ends before the place up to which it was durable".to_owned(),
-        }])
     }
 }
 

@@ -104,8 +104,10 @@ fn say_what_cannot_be_read() {
 
 /// No allocation, no lock, no way back.
 extern "C" fn on_bus_error(_: c_int, about: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid struct, with an address for SIGBUS.
-    let address = unsafe { (*about).si_addr() } as u64;
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a valid struct.
+    let about = unsafe { &*about };
+    // SAFETY: for SIGBUS it holds an address.
+    let address = unsafe { about.si_addr() } as u64;
     tell_place(address);
     // SAFETY: ends the process at once; nothing of it runs on.
     unsafe { libc::_exit(FAILED) }

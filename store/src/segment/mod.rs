@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use look::Place;
 pub(crate) use mmap::MappedFile;
 
 use crate::files::{Access, Disk, File, Mapping};
@@ -97,5 +98,28 @@ pub(crate) fn file_name(base: u64) -> String {
 /// The offset that a file name says, if it is the name of a fixed-size file.
 pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.len() == NAME_DIGITS && name.bytes().all(|digit| digit.is_ascii_digit());
-    if digits { name.parse().ok() } else { None }
+    let base = name.parse().ok().filter(|_| digits)?;
+    // In Java these are longs; beyond them sums of offsets would overflow.
+    (base <= i64::MAX.cast_unsigned()).then_some(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_twenty_digits_of_a_long() {
+        for (name, base) in [
+            ("00000000000000000000", Some(0)),
+            ("09223372036854775807", Some(i64::MAX.cast_unsigned())),
+            ("09223372036854775808", None),
+            ("18446744073709547520", None),
+            ("99999999999999999999", None),
+            ("0000000000000000000", None),
+            ("+0000000000000000000", None),
+            ("00000000000000000000.tmp", None),
+        ] {
+            assert_eq!(parse_file_name(name), base, "{name}");
+        }
+    }
 }

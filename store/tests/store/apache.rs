@@ -139,7 +139,7 @@ fn opens_without_reading(fixture: &Path) {
     let report = inspect::check(&OsDisk, folder.path()).expect("reads");
     assert!(report.is_sound() && report.was_closed, "{report}");
     assert_eq!(
-        (report.records, report.units.missing),
+        (report.log.records, report.units.missing),
         (sent.len() as u64, 0)
     );
     let shown = inspect::dump(

@@ -3,12 +3,14 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::message::{LogOffset, QueueId, QueueOffset, records};
 use store::files::{Access, Disk, Fault, MemoryDisk, Operation, Space};
 use store::{
-    AppendError, DiskLevel, ExpireTime, OpenError, PersistError, ReadError, Store, WriteError,
+    AppendError, Config, DiskLevel, ExpireTime, OpenError, PersistError, ReadError, Store,
+    WriteError,
 };
 
 use crate::support::*;
@@ -316,6 +318,25 @@ fn a_failed_flush_of_the_room_ahead_stops_the_store_too() {
 }
 
 #[test]
+fn a_flush_that_fails_while_room_is_made_stops_the_store_too() {
+    let disk = disk();
+    let config = Config {
+        segment_bytes: 2 << 20,
+        ..config()
+    };
+    let (store, _) = Store::open(config, Arc::new(disk.clone())).expect("opens");
+    store
+        .append(&draft(TOPIC, 0, b"unlucky"), NOW)
+        .expect("appends");
+    let batch = store.write_staged(Duration::ZERO).expect("writes");
+    assert!(batch.is_some(), "written, and not flushed yet");
+    disk.fail(Operation::Sync, 1, Fault::Error(ErrorKind::Other));
+    assert!(store.prepare_once().is_err());
+    // The record was to be written by that sync as well.
+    assert!(matches!(store.flush_once(), Err(WriteError::Stopped)));
+}
+
+#[test]
 fn a_failed_or_short_write_stops_the_store_for_good() {
     for fault in [
         Fault::Error(ErrorKind::StorageFull),
@@ -343,6 +364,21 @@ fn a_failed_or_short_write_stops_the_store_for_good() {
         disk.kill();
         let (store, _) = open(&disk);
         assert_eq!(bodies(&store, TOPIC, 0, 0)[..1], expected(1));
+    }
+}
+
+#[test]
+fn a_torn_first_record_of_a_segment_is_cut_wherever_it_was_torn() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    let end = send(&store, TOPIC, 0, &body(0)).end.0;
+    drop(store);
+    disk.kill();
+    for cut in 0..usize::try_from(end).expect("small") {
+        let disk = with_content(&disk, &segment(0), |bytes| bytes[cut..].fill(0));
+        let (store, opened) = open(&disk);
+        assert_eq!(opened.log_end, LogOffset(0), "cut at {cut}");
+        assert_eq!(send(&store, TOPIC, 0, "new").queue_offset, QueueOffset(0));
     }
 }
 
@@ -405,8 +441,8 @@ fn a_full_disk_refuses_appends_makes_room_and_recovers() {
     store.persist_once().expect("persists");
     let used = |percent: u64| {
         disk.set_space(Space {
-            total_bytes: 100,
-            free_bytes: 100 - percent,
+            total_bytes: 100 << 20,
+            free_bytes: (100 - percent) << 20,
         })
     };
     used(91);

@@ -2,7 +2,20 @@
 
 mod apache;
 mod append_and_read;
+mod damage;
 mod faults;
+mod full;
+mod hostile;
+mod inspect;
 mod model;
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+mod salvage;
 mod support;
 mod threads;
+
+#[test]
+fn seeds_of_the_fuzz_targets_find_nothing() {
+    replay::every_seed("recovery", hostile::recovery);
+    replay::every_seed("store_files", hostile::store_files);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::message::{Draft, QueueId, QueueOffset, StoredMessage, SysFlag, records};
-use store::files::{Disk, MemoryDisk};
+use store::files::MemoryDisk;
 use store::{Appended, Config, OpenError, Opened, Read, ReadLimits, Store};
 
 pub(crate) const NOW: i64 = 1_763_652_000_000;
@@ -104,8 +104,18 @@ pub(crate) fn text(message: &StoredMessage<'_>) -> String {
 }
 
 pub(crate) fn disk() -> MemoryDisk {
-    let disk = MemoryDisk::new();
-    disk.create_folders(std::path::Path::new("/"))
-        .expect("a root");
-    disk
+    MemoryDisk::new()
+}
+
+/// A number from the environment: how much of something, or a seed.
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// One line of JSON about what was done, for whoever runs it with `--nocapture`.
+pub(crate) fn report(line: &str) {
+    #[expect(clippy::print_stdout, reason = "that is what it is for")]
+    {
+        println!("{line}");
+    }
 }

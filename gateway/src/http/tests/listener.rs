@@ -118,6 +118,30 @@ async fn ambiguous_requests_are_refused_and_the_connection_closed() {
     assert!(house.broker.sends.lock().is_empty());
 }
 
+/// RFC 9112, 6.3, leaves it open; nobody stands behind us who could see two lengths.
+#[tokio::test]
+async fn the_same_length_said_twice_is_one_length() {
+    let house = house(|_| {}).await;
+    let request = LAST.replace(
+        "Content-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 5",
+    );
+    let answers = exchange(
+        house.gateway.http_addr,
+        [POST, &request].concat().as_bytes(),
+    )
+    .await;
+    assert_eq!(statuses(&answers), ["201", "201"]);
+    let bodies: Vec<_> = house
+        .broker
+        .sends
+        .lock()
+        .iter()
+        .map(|send| send.body.clone())
+        .collect();
+    assert_eq!(bodies, ["hello", "hello"]);
+}
+
 #[tokio::test]
 async fn nothing_behind_a_chunked_body_is_taken_for_a_request() {
     let house = house(|_| {}).await;
@@ -187,6 +211,82 @@ async fn heads_that_are_too_large_or_broken_are_refused() {
 }
 
 #[tokio::test]
+async fn heads_have_limits_and_what_is_just_within_them_is_taken() {
+    let house = house(|_| {}).await;
+    let addr = house.gateway.http_addr;
+    // `Host`, `Content-Length` and `Connection` are three of the headers.
+    let headers = |count: usize| LAST.replace("Host", &("X: y\r\n".repeat(count - 3) + "Host"));
+    let target = |bytes: usize| {
+        let query = "?p.a=".to_owned() + &"x".repeat(bytes - "/t/orders?p.a=".len());
+        LAST.replace("/t/orders", &format!("/t/orders{query}"))
+    };
+    let head = |bytes: usize| {
+        let more = bytes - (LAST.len() - "hello".len()) - "X: \r\n".len();
+        LAST.replace("Host", &format!("X: {}\r\nHost", "x".repeat(more)))
+    };
+    for (request, status) in [
+        (headers(100), "201"),
+        (headers(101), "431"),
+        (target(8192), "201"),
+        (target(8193), "414"),
+        (head(60 << 10), "201"),
+        // The limit is that of a buffer, which takes one more read.
+        (head(128 << 10), "431"),
+    ] {
+        let answer = exchange(addr, request.as_bytes()).await;
+        assert_eq!(
+            statuses(&answer),
+            [status],
+            "{} bytes: {answer}",
+            request.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_versions_and_bare_line_ends_are_refused() {
+    let house = house(|config| config.head_timeout = Duration::from_secs(1)).await;
+    let addr = house.gateway.http_addr;
+    let head = LAST.strip_suffix("hello").unwrap();
+    for (request, status) in [
+        (LAST.to_owned(), "201"),
+        (format!("\r\n{LAST}"), "201"),
+        (LAST.replace("hello", "he\nlo"), "201"),
+        (LAST.replace("HTTP/1.1", "HTTP/1.0"), "400"),
+        (LAST.replace("HTTP/1.1", "HTTP/2.0"), "400"),
+        (LAST.replace("\r\n", "\n"), "400"),
+        (LAST.replacen("\r\n", "\n", 1), "400"),
+        (head.replace("\r\n\r\n", "\r\n\n") + "hello", "400"),
+        (LAST.replace("Host: h\r\n", "Host: h\nX: y\r\n"), "400"),
+        (LAST.replace("Host: h\r\n", "Host: h\rX: y\r\n"), "400"),
+    ] {
+        // Also in pieces, and on a connection that was used before.
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(POST.as_bytes()).await.unwrap();
+        let mut first = vec![0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        for piece in request.as_bytes().chunks(7) {
+            drop(stream.write_all(piece).await);
+        }
+        let answers = read_to_end(&mut stream).await;
+        let alone = exchange(addr, request.as_bytes()).await;
+        assert_eq!(status_of_last(&alone), Some(status), "{request:?}: {alone}");
+        // Closing with the rest of its pieces unread may cost it the answer, not the refusal.
+        let again = status_of_last(&answers);
+        assert!(
+            again == Some(status) || again.is_none() && status == "400",
+            "{answers}"
+        );
+    }
+}
+
+fn status_of_last(answers: &str) -> Option<&str> {
+    let mut lines = answers.lines().rev();
+    let last = lines.find_map(|line| line.strip_prefix("HTTP/1."))?;
+    last.get(2..5)
+}
+
+#[tokio::test]
 async fn whoever_is_slow_is_closed() {
     let quick = Duration::from_millis(50);
     let house = house(|config| {
@@ -197,7 +297,10 @@ async fn whoever_is_slow_is_closed() {
     .await;
     let addr = house.gateway.http_addr;
     assert_eq!(exchange(addr, b"").await, "", "no request");
-    assert_eq!(exchange(addr, b"POST /t/o HT").await, "", "half a head");
+    let half = exchange(addr, b"POST /t/o HT").await;
+    assert_eq!(statuses(&half), ["408"], "half a head");
+    let second = exchange(addr, [POST, "GET /"].concat().as_bytes()).await;
+    assert_eq!(statuses(&second), ["201", "408"], "half a second head");
     let answers = exchange(addr, POST.as_bytes()).await;
     assert_eq!(statuses(&answers), ["201"], "idle afterwards");
     let answers = exchange(addr, POST.trim_end_matches("lo").as_bytes()).await;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::{Access, Disk, Entry, File, Mapping, Space};
-use super::{Change, Content, Fault, MemoryDisk, NameChange, Operation};
+use super::content::{Change, Content};
+use super::{Fault, MemoryDisk, Node, Operation};
 
 const BLOCK_BYTES: usize = 4096;
 
@@ -16,26 +17,22 @@ impl Disk for MemoryDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         let mut state = self.0.lock();
         state.check(Operation::Open)?;
-        let file = match state.names.get(path) {
-            Some(&file) => file,
+        let file = match state.names.file(path) {
+            Some(file) => file,
             None if access == Access::Create => {
-                if !path
-                    .parent()
-                    .is_some_and(|folder| state.folders.contains(folder))
-                {
+                if !state.is_folder(path.parent()) {
                     return Err(io::ErrorKind::NotFound.into());
                 }
+                state.change();
                 let file = state.next_file;
                 state.next_file += 1;
                 let modified_ms = state.now_ms;
-                state.files.insert(
-                    file,
-                    Content {
-                        modified_ms,
-                        ..Content::default()
-                    },
-                );
-                state.change_name(NameChange::Set(path.to_owned(), file));
+                let content = Content {
+                    modified_ms,
+                    ..Content::default()
+                };
+                state.files.insert(file, content);
+                state.names.set(path, Node::File(file));
                 file
             }
             None => return Err(io::ErrorKind::NotFound.into()),
@@ -48,88 +45,78 @@ impl Disk for MemoryDisk {
 
     fn create_folders(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.folders.extend(path.ancestors().map(Path::to_owned));
+        let mut missing: Vec<_> = path.ancestors().collect();
+        missing.retain(|folder| state.names.get(folder).is_none());
+        for folder in missing.into_iter().rev() {
+            state.change();
+            state.names.set(folder, Node::Folder);
+        }
         Ok(())
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let state = self.0.lock();
-        let name = |path: &Path| {
-            (path.parent() == Some(folder))
-                .then(|| {
-                    path.file_name()
-                        .and_then(|name| name.to_str())
-                        .map(str::to_owned)
-                })
-                .flatten()
-        };
-        let files = state.names.keys().filter_map(|path| name(path));
-        let folders = state.folders.iter().filter_map(|path| name(path));
-        let mut entries: Vec<_> = files
-            .map(|name| Entry {
-                name,
-                is_folder: false,
+        let entries = state.names.iter().filter_map(|(path, node)| {
+            let name = path.file_name()?.to_str()?;
+            (path.parent() == Some(folder)).then(|| Entry {
+                name: name.to_owned(),
+                is_folder: *node == Node::Folder,
             })
-            .chain(folders.map(|name| Entry {
-                name,
-                is_folder: true,
-            }))
-            .collect();
-        entries.sort();
-        Ok(entries)
+        });
+        // Sorted as they are.
+        Ok(entries.collect())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        let state = self.0.lock();
-        Ok(state.names.contains_key(path) || state.folders.contains(path))
+        Ok(self.0.lock().names.get(path).is_some())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change();
         state.check(Operation::Rename)?;
-        let file = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-        state.change_name(NameChange::Set(to.to_owned(), file));
-        state.change_name(NameChange::Remove(from.to_owned()));
+        state.names.file(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.rename(from, to);
         Ok(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change();
         state.check(Operation::Remove)?;
-        if !state.names.contains_key(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        state.change_name(NameChange::Remove(path.to_owned()));
+        state.names.file(path).ok_or(io::ErrorKind::NotFound)?;
+        state.names.remove(path);
         Ok(())
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.check(Operation::Remove)?;
-        let inside: Vec<_> = state
-            .names
-            .keys()
-            .filter(|name| name.starts_with(path))
-            .cloned()
-            .collect();
-        for name in inside {
-            state.change_name(NameChange::Remove(name));
+        let mut inside: Vec<_> = state.names.iter().map(|(name, _)| name.clone()).collect();
+        inside.retain(|name| name.starts_with(path));
+        for name in inside.iter().rev() {
+            state.change();
+            state.names.remove(name);
         }
-        state.folders.retain(|folder| !folder.starts_with(path));
         Ok(())
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change();
         state.check(Operation::SyncFolder)?;
-        state.settle_names(&mut |path| path.parent() == Some(folder));
+        state.names.sync(Some(folder));
         Ok(())
     }
 
     fn sync_everything(&self, _folder: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.check(Operation::Sync)?;
-        state.settle_names(&mut |_| true);
+        state.change();
+        if let Err(error) = state.check(Operation::Sync) {
+            state.files.values_mut().for_each(Content::fail_to_sync);
+            return Err(error);
+        }
+        state.names.sync(None);
         state.files.values_mut().for_each(Content::sync);
         Ok(())
     }
@@ -188,6 +175,7 @@ impl File for MemoryFile {
 
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change();
         let at = position(at);
         let (mut kept, mut outcome) = (bytes.len(), Ok(()));
         match state.count(Operation::Write) {
@@ -227,9 +215,14 @@ impl File for MemoryFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        state.check(Operation::Sync)?;
-        state.content(self.file)?.sync();
-        Ok(())
+        state.change();
+        let outcome = state.check(Operation::Sync);
+        let content = state.content(self.file)?;
+        match outcome {
+            Ok(()) => content.sync(),
+            Err(_) => content.fail_to_sync(),
+        }
+        outcome
     }
 
     fn fetch(&self, _: Range<u64>) -> io::Result<()> {
@@ -246,6 +239,7 @@ impl File for MemoryFile {
 
     fn set_size(&self, bytes: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
+        state.change();
         state.check(Operation::SetSize)?;
         state
             .content(self.file)?

@@ -1,12 +1,15 @@
 //! A disk for tests that does what a real one may do at the worst moment.
 //!
 //! It keeps what was synced apart from what was only written. [`MemoryDisk::crash`] loses any part
-//! of the unsynced writes, sector by sector, and the unsynced names; [`MemoryDisk::fail`] makes
-//! the n-th operation of a kind fail; [`MemoryDisk::set_full`] refuses new blocks.
+//! of the unsynced writes, sector by sector, and of the unsynced names; [`MemoryDisk::fail`] makes
+//! the n-th operation of a kind fail; [`MemoryDisk::set_full`] refuses new blocks. A
+//! [`MemoryDisk::take_pictures`] keeps copies from the middle of whatever is done to it.
 
+mod content;
 mod disk;
+mod names;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Space;
-
-const SECTOR_BYTES: usize = 512;
+use content::Content;
+use names::{Names, Node};
 
 /// What can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,18 +43,16 @@ pub enum Fault {
 }
 
 /// A cheaply clonable handle to one disk in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryDisk(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     files: HashMap<u64, Content>,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
-    pending_names: VecDeque<NameChange>,
-    folders: HashSet<PathBuf>,
+    names: Names,
     locks: HashSet<PathBuf>,
     faults: Faults,
+    pictures: Pictures,
     next_file: u64,
     boots: u8,
     full: bool,
@@ -59,85 +60,28 @@ struct State {
     now_ms: i64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Faults {
     planned: HashMap<(Operation, u64), Fault>,
     counts: HashMap<Operation, u64>,
 }
 
-#[derive(Debug)]
-enum NameChange {
-    Set(PathBuf, u64),
-    Remove(PathBuf),
-}
-
+/// Copies of the disk as it was in the middle of things.
 #[derive(Clone, Debug, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-    blocks: HashSet<usize>,
-    modified_ms: i64,
+struct Pictures {
+    /// How often something was to be changed.
+    changes: u64,
+    /// The next is taken before this change.
+    next: Option<u64>,
+    every: u64,
+    taken: Vec<Picture>,
 }
 
+/// The disk as it was before the change with a number.
 #[derive(Clone, Debug)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Size(usize),
-}
-
-impl Content {
-    fn apply(&mut self, change: Change) {
-        change.apply_to(&mut self.bytes);
-        self.unsynced.push(change);
-    }
-
-    fn sync(&mut self) {
-        for change in self.unsynced.drain(..) {
-            change.apply_to(&mut self.durable);
-        }
-    }
-
-    /// Forgets unsynced changes; `survives` decides for each sector.
-    fn crash(&mut self, survives: &mut dyn FnMut() -> bool) {
-        for change in std::mem::take(&mut self.unsynced) {
-            match change {
-                Change::Size(_) => {
-                    if survives() {
-                        change.apply_to(&mut self.durable);
-                    }
-                }
-                Change::Write(at, bytes) => {
-                    let mut from = 0;
-                    while from < bytes.len() {
-                        let sector_end = (at + from) / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
-                        let to = bytes.len().min(sector_end - at);
-                        if survives() {
-                            let sector = bytes[from..to].to_vec();
-                            Change::Write(at + from, sector).apply_to(&mut self.durable);
-                        }
-                        from = to;
-                    }
-                }
-            }
-        }
-        self.bytes.clone_from(&self.durable);
-    }
-}
-
-impl Change {
-    fn apply_to(&self, to: &mut Vec<u8>) {
-        match self {
-            Self::Size(bytes) => to.resize(*bytes, 0),
-            Self::Write(at, bytes) => {
-                let end = at + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*at..end].copy_from_slice(bytes);
-            }
-        }
-    }
+pub struct Picture {
+    pub change: u64,
+    pub disk: MemoryDisk,
 }
 
 impl State {
@@ -160,50 +104,56 @@ impl State {
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn change_name(&mut self, change: NameChange) {
-        match &change {
-            NameChange::Set(path, file) => {
-                self.names.insert(path.clone(), *file);
-            }
-            NameChange::Remove(path) => {
-                self.names.remove(path);
-            }
-        }
-        self.pending_names.push_back(change);
+    fn is_folder(&self, path: Option<&Path>) -> bool {
+        path.is_some_and(|path| self.names.get(path) == Some(Node::Folder))
     }
 
-    fn settle_names(&mut self, settles: &mut dyn FnMut(&Path) -> bool) {
-        for change in std::mem::take(&mut self.pending_names) {
-            match change {
-                NameChange::Set(path, file) if settles(&path) => {
-                    self.durable_names.insert(path, file);
-                }
-                NameChange::Remove(path) if settles(&path) => {
-                    self.durable_names.remove(&path);
-                }
-                unsettled => self.pending_names.push_back(unsettled),
-            }
+    /// Something is about to be changed: the moment for a picture.
+    fn change(&mut self) {
+        self.pictures.changes += 1;
+        if self.pictures.next == Some(self.pictures.changes) {
+            self.pictures.next = Some(self.pictures.changes.saturating_add(self.pictures.every));
+            let picture = Picture {
+                change: self.pictures.changes,
+                disk: self.copy(),
+            };
+            self.pictures.taken.push(picture);
         }
+    }
+
+    /// The same disk, without its locks, its planned faults and its pictures.
+    fn copy(&self) -> MemoryDisk {
+        MemoryDisk(Arc::new(Mutex::new(Self {
+            files: self.files.clone(),
+            names: self.names.clone(),
+            next_file: self.next_file,
+            boots: self.boots,
+            now_ms: self.now_ms,
+            ..Self::default()
+        })))
+    }
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl MemoryDisk {
+    /// An empty disk: only the root folder is there.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let mut state = State::default();
+        state.names.plant(Path::new("/"), Node::Folder);
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// The power goes: of everything that was not synced, `survives` decides what is still there,
-    /// one sector at a time. Names are lost from the last change backwards. Locks are released.
+    /// one sector and one name at a time. Locks are released.
     pub fn crash(&self, survives: &mut dyn FnMut() -> bool) {
         let mut state = self.0.lock();
-        let mut settled = true;
-        state.settle_names(&mut |_| {
-            settled = settled && survives();
-            settled
-        });
-        state.pending_names.clear();
-        state.names = state.durable_names.clone();
+        state.names.crash(survives);
         let mut ids: Vec<u64> = state.files.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
@@ -220,20 +170,29 @@ impl MemoryDisk {
         self.0.lock().locks.clear();
     }
 
-    /// A copy that lives its own life.
+    /// A copy that lives its own life: nobody has a lock on it.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let state = self.0.lock();
-        Self(Arc::new(Mutex::new(State {
-            files: state.files.clone(),
-            names: state.names.clone(),
-            durable_names: state.names.clone(),
-            folders: state.folders.clone(),
-            next_file: state.next_file,
-            boots: state.boots,
-            now_ms: state.now_ms,
-            ..State::default()
-        })))
+        self.0.lock().copy()
+    }
+
+    /// Takes a picture before every `every`-th change from now on, beginning with the `first`.
+    pub fn take_pictures(&self, first: u64, every: u64) {
+        let pictures = &mut self.0.lock().pictures;
+        pictures.next = Some(pictures.changes + first.max(1));
+        pictures.every = every.max(1);
+    }
+
+    /// Hands out the pictures that were taken since the last call.
+    #[must_use]
+    pub fn pictures(&self) -> Vec<Picture> {
+        std::mem::take(&mut self.0.lock().pictures.taken)
+    }
+
+    /// How often something was changed.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.0.lock().pictures.changes
     }
 
     /// Makes the `nth` operation of a kind from now on fail (1 is the next one).
@@ -241,6 +200,20 @@ impl MemoryDisk {
         let mut state = self.0.lock();
         let count = state.faults.counts.get(&operation).copied().unwrap_or(0);
         state.faults.planned.insert((operation, count + nth), fault);
+    }
+
+    /// Forgets the faults that were planned and did not happen.
+    pub fn fail_no_more(&self) {
+        self.0.lock().faults.planned.clear();
+    }
+
+    /// Whether readers of a file see what a failed sync has lost.
+    #[must_use]
+    pub fn has_lost(&self, path: &Path) -> bool {
+        let mut state = self.0.lock();
+        let file = state.names.file(path);
+        file.and_then(|file| state.content(file).ok())
+            .is_some_and(|content| content.has_lost())
     }
 
     /// How often an operation was asked for.
@@ -274,7 +247,7 @@ impl MemoryDisk {
     #[must_use]
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let mut state = self.0.lock();
-        let file = *state.names.get(path)?;
+        let file = state.names.file(path)?;
         state
             .content(file)
             .ok()
@@ -294,13 +267,17 @@ impl MemoryDisk {
                 ..Content::default()
             },
         );
-        state.names.insert(path.to_owned(), file);
-        state.durable_names.insert(path.to_owned(), file);
+        state.names.plant(path, Node::File(file));
     }
 
     /// All files, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
-        self.0.lock().names.keys().cloned().collect()
+        let state = self.0.lock();
+        let files = state
+            .names
+            .iter()
+            .filter(|(_, node)| **node != Node::Folder);
+        files.map(|(path, _)| path.clone()).collect()
     }
 }

@@ -1,0 +1,87 @@
+//! The limits that no setting changes, for the manual: what, how much, what is beyond it.
+
+use proto::names;
+use proto::remoting::request::JSON_BODY_BYTES_MAX;
+
+use crate::client_properties::PROPERTIES_MAX;
+use crate::clients::EXPRESSION_BYTES_MAX;
+use crate::handle::{pull, query, send_batch, topics};
+
+pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
+    (
+        "topic, bytes; characters `%`, `\\|`, `a-z`, `A-Z`, `0-9`, `_`, `-`",
+        names::TOPIC_BYTES_MAX,
+        "INVALID_PARAMETER, nothing is made",
+    ),
+    (
+        "topic that begins with `%RETRY%` or `%DLQ%`, bytes",
+        names::RETRY_TOPIC_BYTES_MAX,
+        "INVALID_PARAMETER, nothing is made",
+    ),
+    (
+        "group, bytes; the same characters",
+        names::GROUP_BYTES_MAX,
+        "INVALID_PARAMETER; left out of a heartbeat",
+    ),
+    (
+        "queues of a topic",
+        topics::QUEUES_MAX as usize,
+        "INVALID_PARAMETER",
+    ),
+    (
+        "properties of a message as stored, those of the broker included, bytes",
+        i16::MAX as usize,
+        "MESSAGE_ILLEGAL",
+    ),
+    (
+        "properties of a message: 128, and 32 that clients of RocketMQ add",
+        PROPERTIES_MAX,
+        "MESSAGE_ILLEGAL",
+    ),
+    (
+        "characters U+0000 in properties",
+        0,
+        "MESSAGE_ILLEGAL. U+0001 and U+0002 are the separators: they end a name and a value, and \
+         what is no pair then is dropped, as Apache drops it",
+    ),
+    (
+        "messages of a batch; its body has the limit of a message's",
+        send_batch::MESSAGES_MAX,
+        "MESSAGE_ILLEGAL, nothing of it is stored",
+    ),
+    (
+        "topic of a batch, bytes",
+        send_batch::TOPIC_BYTES_MAX,
+        "MESSAGE_ILLEGAL",
+    ),
+    (
+        "messages of a pull, whatever is asked for",
+        pull::MESSAGES_MAX as usize,
+        "so many are given",
+    ),
+    (
+        "bytes of a pull, but always one message",
+        pull::BYTES_MAX as usize,
+        "so many are given",
+    ),
+    (
+        "wait of a pull, s (Apache's consumers ask for 15 to 20)",
+        pull::SUSPEND_MAX.as_secs() as usize,
+        "so long it waits",
+    ),
+    (
+        "filter expression, bytes (tags; SQL is not supported)",
+        EXPRESSION_BYTES_MAX,
+        "SUBSCRIPTION_PARSE_FAILED; the group is left out of a heartbeat",
+    ),
+    (
+        "messages of a query by key",
+        query::MESSAGES_MAX,
+        "so many are given",
+    ),
+    (
+        "body of a heartbeat, a lock, a group or settings, bytes",
+        JSON_BODY_BYTES_MAX,
+        "SYSTEM_ERROR, before it is read",
+    ),
+];

@@ -1,0 +1,141 @@
+//! Disks that fill up, and what may be removed to make room.
+
+use proto::message::QueueId;
+use store::files::{MemoryDisk, Space};
+use store::{AppendError, Config, DiskLevel, ExpireTime, Expired, Retention, Store};
+
+use crate::support::*;
+
+const MIB: u64 = 1 << 20;
+const HOUR_MS: i64 = 3_600_000;
+/// Long after everything has expired, at noon.
+const LATE: i64 = NOW / (24 * HOUR_MS) * 24 * HOUR_MS + 1000 * 24 * HOUR_MS + 12 * HOUR_MS;
+
+/// A store of some ten segments.
+fn filled() -> (MemoryDisk, Store) {
+    let disk = disk();
+    disk.set_now(NOW);
+    let (store, _) = open(&disk);
+    while store.appended_to().0 < 10 * 4096 {
+        send(&store, "T", 0, &"x".repeat(900));
+    }
+    (disk, store)
+}
+
+fn set_space(disk: &MemoryDisk, total_bytes: u64, free_bytes: u64) {
+    disk.set_space(Space {
+        total_bytes,
+        free_bytes,
+    });
+}
+
+fn expire(store: &Store, now_ms: i64, monotonic_ms: u64) -> Expired {
+    let time = ExpireTime {
+        now_ms,
+        monotonic_ms,
+    };
+    store.expire_once(time).expect("expires")
+}
+
+fn level(store: &Store) -> DiskLevel {
+    store.check_disk().expect("looks").level
+}
+
+#[test]
+fn less_room_than_two_segments_refuses_appends_and_costs_no_message() {
+    let (disk, store) = filled();
+    set_space(&disk, 1000 * MIB, 2 * 4096);
+    store.set_retention(Retention {
+        used_ratio_max: 1.0,
+        used_ratio_force: 1.0,
+        used_ratio_full: 1.0,
+        ..Config::new("/").retention
+    });
+    assert_eq!(level(&store), DiskLevel::Normal);
+    set_space(&disk, 1000 * MIB, 2 * 4096 - 1);
+    assert_eq!(level(&store), DiskLevel::Full);
+    let refused = store.append(&draft("T", 0, b"x"), NOW);
+    assert!(matches!(refused, Err(AppendError::DiskFull)), "{refused:?}");
+    assert!(!store.prepare_once().expect("makes no room"));
+    assert_eq!(expire(&store, NOW, 0).segments, 0, "nothing has expired");
+    assert_eq!(
+        store.queue_bounds("T", QueueId(0)).expect("a queue").min.0,
+        0
+    );
+    // It comes back by itself.
+    set_space(&disk, 1000 * MIB, 3 * 4096);
+    assert_eq!(level(&store), DiskLevel::Normal);
+    send(&store, "T", 0, "again");
+}
+
+#[test]
+fn expired_segments_go_at_their_hour_and_earlier_when_the_disk_fills_up() {
+    let (disk, store) = filled();
+    set_space(&disk, 100 * MIB, 30 * MIB);
+    for look in 0..4 {
+        assert_eq!(
+            expire(&store, LATE, look * 10_000).segments,
+            0,
+            "it is noon"
+        );
+    }
+    set_space(&disk, 100 * MIB, 24 * MIB);
+    assert!(expire(&store, LATE, 40_000).segments > 0);
+    assert_eq!(store.disk_level(), DiskLevel::High);
+    send(&store, "T", 0, "still taken in");
+}
+
+#[test]
+fn the_segment_that_is_written_to_stays_whatever_the_disk_says() {
+    let (disk, store) = filled();
+    set_space(&disk, 100 * MIB, MIB);
+    for look in 0..20 {
+        expire(&store, LATE, look * 100_000);
+    }
+    assert!(store.log_start().0 + 2 * 4096 > store.appended_to().0);
+    assert!(store.log_start() <= store.appended_to());
+    let bounds = store.queue_bounds("T", QueueId(0)).expect("a queue");
+    let kept = bodies(&store, "T", 0, bounds.min.0).len() as u64;
+    assert_eq!(kept, bounds.max.0 - bounds.min.0);
+    set_space(&disk, 100 * MIB, 50 * MIB);
+    store.check_disk().expect("looks");
+    send(&store, "T", 0, "goes on");
+}
+
+#[test]
+fn expiry_needs_three_looks_in_a_row_and_takes_a_fifth_a_minute() {
+    let (disk, store) = filled();
+    set_space(&disk, 100 * MIB, 20 * MIB);
+    let runs = [
+        (LATE, 0, 0),
+        (LATE, 1, 0),
+        // The clock was wrong for a moment: begin to count anew.
+        (NOW, 2, 0),
+        (LATE, 3, 0),
+        (LATE, 4, 0),
+        (LATE, 5, 3),
+        // A fifth of the eleven that there were is all for this minute.
+        (LATE, 20, 0),
+        (LATE, 59, 0),
+        (LATE, 61, 2),
+    ];
+    for (now_ms, second, segments) in runs {
+        assert_eq!(
+            expire(&store, now_ms, second * 1000).segments,
+            segments,
+            "at {second} s"
+        );
+    }
+}
+
+#[test]
+fn other_rules_hold_from_the_next_look_on() {
+    let (disk, store) = filled();
+    set_space(&disk, 100 * MIB, 50 * MIB);
+    assert_eq!(level(&store), DiskLevel::Normal);
+    store.set_retention(Retention {
+        used_ratio_full: 0.4,
+        ..Config::new("/").retention
+    });
+    assert_eq!(level(&store), DiskLevel::Full);
+}
