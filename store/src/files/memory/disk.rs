@@ -200,6 +200,7 @@ impl File for MemoryFile {
 
     fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
         let mut state = self.disk.0.lock();
+        state.change();
         if let Some(Fault::Error(kind) | Fault::Short(kind)) = state.count(Operation::Write) {
             return Err(kind.into());
         }
