@@ -179,7 +179,7 @@ impl CommitLog {
 
     /// Whether [`CommitLog::prepare`] should be called at once when the log ends at `end`.
     pub(crate) fn is_short(&self, end: u64) -> bool {
-        self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
+        self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES.min(self.segment_bytes)
     }
 
     /// One step of making room ahead of the writer; the file that it put zeros into, which are still
