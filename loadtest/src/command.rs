@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use proto::Text;
 use proto::remoting::header::Serialization;
+use serde::{Deserialize, Serialize};
 
 /// Load, latency and proof for a native RocketMQ broker.
 #[derive(Debug, Parser)]
@@ -22,10 +24,12 @@ pub enum Command {
     Native(Native),
     /// Read back what the logs of `--log` say was acknowledged, and check it
     Verify(Verify),
-    /// A server that only answers: the generator's own ceiling
+    /// A server that only answers, or (with --dir) writes and answers: a ceiling to measure by
     Sink(Sink),
     /// Two brokers in turn, under the same load; prints the ratio
     Compare(Compare),
+    /// How far `gantry` is from what this machine can do: a table of ratios and a plot
+    Report(Report),
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,6 +59,18 @@ pub struct Target {
     pub queues: u32,
 }
 
+impl Target {
+    /// One broker, without a name server.
+    pub(crate) fn broker(addr: Text, topic: Text) -> Self {
+        Self {
+            namesrv: Text::new(),
+            broker: Some(addr),
+            topic,
+            queues: 16,
+        }
+    }
+}
+
 /// How hard, and for how long.
 #[derive(Clone, Debug, Args)]
 pub struct Shape {
@@ -82,7 +98,8 @@ pub struct Shape {
     pub ser: Ser,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Ser {
     Json,
     Binary,
@@ -153,6 +170,22 @@ pub struct Sink {
     /// Where to listen; port 0 takes any free one, which is printed
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
+    /// Make messages durable in one file in this folder before they are answered
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Be a bare HTTP server instead
+    #[arg(long, conflicts_with = "dir")]
+    pub http: bool,
+    /// With --dir: whether each write is flushed to the disk before it is answered
+    #[arg(long, value_enum, default_value_t = Flush::Sync)]
+    pub flush: Flush,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Flush {
+    Sync,
+    Async,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -174,6 +207,83 @@ pub struct Compare {
     pub shape: Shape,
 }
 
+#[derive(Clone, Debug, Args)]
+pub struct Report {
+    /// The binary to measure; without it the table and the plot are made from --json alone
+    #[arg(long, value_name = "FILE")]
+    pub gantry: Option<PathBuf>,
+    /// Where servers keep their data meanwhile
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// Another broker that runs already, measured in turn with the others
+    #[arg(long, value_name = "NAME=HOST:PORT:PID")]
+    pub other: Vec<Other>,
+    /// What to measure [default: rates sizes headers]
+    #[arg(long = "part", value_enum)]
+    pub parts: Vec<Part>,
+    /// How messages are made durable [default: both, one after the other]
+    #[arg(long, value_enum)]
+    pub flush: Vec<Flush>,
+    /// How often each; medians count
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Seconds of each measurement
+    #[arg(long, default_value = "1.5", value_parser = seconds)]
+    pub secs: Duration,
+    /// Seconds before it that do not count
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    pub warm: Duration,
+    /// Results; what is in it already and not measured again stays
+    #[arg(long, value_name = "FILE")]
+    pub json: PathBuf,
+    /// Where to draw the plot
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// 1 KiB, JSON headers: what the goals are about
+    Rates,
+    /// 100 B and 64 KiB
+    Sizes,
+    /// 1 KiB, binary headers
+    Headers,
+    /// With a consumer that keeps up, and without
+    Consumer,
+    /// Open loop at half of the closed loop's rate: the longest stalls
+    Stalls,
+    /// HTTP publish against a bare HTTP server
+    Http,
+    /// Start times and resident memory
+    Start,
+}
+
+/// A broker that somebody else started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    pub name: String,
+    pub addr: Text,
+    pub pid: u32,
+}
+
+impl FromStr for Other {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(name, rest)| {
+            let (addr, pid) = rest.rsplit_once(':')?;
+            Some((name, addr, pid.parse().ok()?))
+        });
+        let (name, addr, pid) = parts.ok_or("expected NAME=HOST:PORT:PID")?;
+        Ok(Self {
+            name: name.into(),
+            addr: addr.into(),
+            pid,
+        })
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
@@ -189,5 +299,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Usage::command().debug_assert();
+    }
+
+    #[test]
+    fn another_broker_is_named_with_its_address_and_its_process() {
+        let apache = Other {
+            name: "apache".into(),
+            addr: "127.0.0.1:10911".into(),
+            pid: 7,
+        };
+        assert_eq!("apache=127.0.0.1:10911:7".parse(), Ok(apache));
+        for wrong in ["apache", "apache=127.0.0.1", "apache=127.0.0.1:x"] {
+            assert!(wrong.parse::<Other>().is_err(), "{wrong}");
+        }
     }
 }

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use client::Tasks;
-use proto::Text;
 
 use crate::command::{Compare, Target};
 use crate::failure::Failure;
@@ -24,12 +23,8 @@ pub async fn run(args: &Compare) -> Result<(), Failure> {
         } else {
             name.clone()
         };
-        let target = Target {
-            namesrv: Text::new(),
-            broker: Some(addr),
-            topic: args.topic.clone(),
-            queues: args.queues,
-        };
+        let mut target = Target::broker(addr, args.topic.clone());
+        target.queues = args.queues;
         let found = Found::find(&target, &tasks).await?;
         plans.push((name, Plan::new(&found, &args.shape), Vec::new()));
     }

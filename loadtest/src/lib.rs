@@ -10,6 +10,7 @@ pub mod command;
 pub mod compare;
 mod failure;
 pub mod native;
+pub mod performance;
 pub mod report;
 pub mod sink;
 pub mod verify;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use loadtest::command::{Command, Native, Usage};
-use loadtest::{Failure, compare, native, report, sink, verify};
+use loadtest::{Failure, compare, native, performance, report, sink, verify};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
         Command::Verify(args) => verify::logs(&args).await,
         Command::Sink(args) => sink::run(&args).await,
         Command::Compare(args) => compare::run(&args).await,
+        Command::Report(args) => performance::run(&args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,8 +58,13 @@ pub fn write_json(path: Option<&Path>, result: &Value) -> Result<(), Failure> {
 
 /// How much processor time this process has had.
 pub fn cpu_time() -> Duration {
+    cpu_time_of("self")
+}
+
+/// How much processor time a process has had; `process` is its number.
+pub fn cpu_time_of(process: &str) -> Duration {
     const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = after_name.split_ascii_whitespace().skip(11).take(2);
     let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();

@@ -186,8 +186,7 @@ impl Store {
         }
         let end = self.appended_to().0;
         if let Some(filled) = self.log.prepare(end).map_err(WriteError::Write)? {
-            // Covers records as well, and what it loses no later flush would tell of.
-            self.flush_filled(&filled)?;
+            self.flush_filled(&*filled)?;
         }
         Ok(self.log.needs_preparing(end))
     }

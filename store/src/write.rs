@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use proto::message::{LogOffset, seal_crc};
 
-use crate::files::Access;
-use crate::segment::Segment;
+use crate::files::File;
 use crate::staging::{Batch, Halt};
 use crate::sync::atomic::Ordering;
 use crate::{Store, unflushed};
@@ -121,16 +120,12 @@ impl Store {
         Ok(LogOffset(to))
     }
 
-    /// Makes the zeros durable that were put into a segment.
-    pub(crate) fn flush_filled(&self, segment: &Segment) -> Result<(), WriteError> {
+    /// Makes the zeros durable that were put into a file of the log. Covers records as well.
+    pub(crate) fn flush_filled(&self, filled: &dyn File) -> Result<(), WriteError> {
         if self.intake.staging.lock().halt == Some(Halt::Failed) {
             return Err(WriteError::Stopped);
         }
-        // Opened anew: a failure to write is told once to each opening of a file, and a flush of
-        // the log at the same time must not miss it.
-        let file = self.disk.open(&segment.path, Access::Write);
-        let file = file.map_err(WriteError::Write)?;
-        file.sync_data().map_err(|error| {
+        filled.sync_data().map_err(|error| {
             self.stop_unflushed();
             WriteError::Flush(error)
         })

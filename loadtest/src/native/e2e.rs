@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use super::load::{Plan, load};
+use super::load::{Plan, Tally, load};
 use super::payload::{PAYLOAD_BYTES, Payload};
 use super::target::Found;
 use crate::command::Send;
@@ -35,7 +35,29 @@ pub(super) async fn run(args: &Send) -> Result<(), Failure> {
     }
     let tasks = Tasks::root();
     let found = Found::find(&args.target, &tasks).await?;
-    let mut plan = Plan::new(&found, &args.shape);
+    let plan = Plan::new(&found, &args.shape);
+    let (tally, latency) = load_and_receive(&found, plan.clone()).await?;
+    report::out(&format!("sent      {}", tally.line(&plan)));
+    report::out(&format!(
+        "received  {} {}",
+        latency.len(),
+        report::latency_line(&latency)
+    ));
+    let mut result = tally.to_json(&plan);
+    result["received"] = latency.len().into();
+    result["end_to_end_us"] = report::latency_json(&latency);
+    report::write_json(args.json.as_deref(), &result)?;
+    if latency.is_empty() {
+        return Err(Failure::Impossible("nothing was received".into()));
+    }
+    Ok(())
+}
+
+/// Puts the load on while long polls on all queues bring it back; gives the times that took.
+pub async fn load_and_receive(
+    found: &Found,
+    mut plan: Plan,
+) -> Result<(Tally, Histogram<u64>), Failure> {
     plan.stamped = true;
     plan.shape.size = plan.shape.size.max(PAYLOAD_BYTES as u32);
     let starts = found.run(plan.run).await?.starts;
@@ -57,21 +79,8 @@ pub(super) async fn run(args: &Send) -> Result<(), Failure> {
     while let Some(reader) = readers.join_next().await {
         reader.map_err(|why| Failure::Impossible(why.to_string()))??;
     }
-    let latency = received.latency.lock();
-    report::out(&format!("sent      {}", tally.line(&plan)));
-    report::out(&format!(
-        "received  {} {}",
-        latency.len(),
-        report::latency_line(&latency)
-    ));
-    let mut result = tally.to_json(&plan);
-    result["received"] = latency.len().into();
-    result["end_to_end_us"] = report::latency_json(&latency);
-    report::write_json(args.json.as_deref(), &result)?;
-    if latency.is_empty() {
-        return Err(Failure::Impossible("nothing was received".into()));
-    }
-    Ok(())
+    let latency = received.latency.lock().clone();
+    Ok((tally, latency))
 }
 
 async fn read(

@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::report;
 use crate::verify::{self, Log};
 
+pub use e2e::load_and_receive;
 pub(crate) use frame::FIRST_OPAQUE;
 pub use load::{Plan, Tally, load};
 pub use payload::{PAYLOAD_BYTES, Payload};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use proto::message::{LogOffset, RecordError, StoredMessage};
 
 use crate::Config;
-use crate::files::Disk;
+use crate::files::{Access, Disk, File};
 use crate::segment::Segment;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -179,12 +179,12 @@ impl CommitLog {
 
     /// Whether [`CommitLog::prepare`] should be called at once when the log ends at `end`.
     pub(crate) fn is_short(&self, end: u64) -> bool {
-        self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES
+        self.ready_to.load(Ordering::Acquire) < end + SHORT_BYTES.min(self.segment_bytes)
     }
 
-    /// One step of making room ahead of the writer; the segment that it put zeros into, which are
-    /// still to be made durable so that a flush of the log does not find them.
-    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<Segment>>> {
+    /// One step of making room ahead of the writer; the file that it put zeros into, which are still
+    /// to be made durable so that a flush of the log does not find them.
+    pub(crate) fn prepare(&self, end: u64) -> io::Result<Option<Arc<dyn File>>> {
         if let Some(base) = self.wanted_segment(end) {
             // Without `filling`: whoever only needs room in the last segment does not wait for it.
             self.create_segment(base)?;
@@ -198,7 +198,11 @@ impl CommitLog {
             self.step(Room::Reserved)?;
             return Ok(None);
         }
-        self.step(Room::Zeroed)
+        // Opened anew: a failure to write is told once to each opening, and the flush of the log
+        // must not miss it.
+        self.step(Room::Zeroed)?
+            .map(|segment| self.disk.open(&segment.path, Access::Write))
+            .transpose()
     }
 
     /// Whether [`CommitLog::prepare`] has something to do when the log ends at `end`.
