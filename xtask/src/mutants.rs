@@ -96,8 +96,11 @@ pub(crate) fn run() -> bool {
     caught == planted
 }
 
-/// Copies what git knows, as it is in the work tree; a file that has not changed keeps its time.
+/// Copies what git knows, as it is in the work tree.
 fn copy_tree(to: &Path) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
     let listed = Command::new("git")
         .args([
             "ls-files",
@@ -110,10 +113,10 @@ fn copy_tree(to: &Path) -> io::Result<()> {
         .output()?;
     for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
         let (from, to) = (root().join(name), to.join(name));
-        let Ok(bytes) = fs::read(from) else { continue };
-        if fs::read(&to).ok().as_ref() != Some(&bytes) {
+        // One that was removed is still listed until the next commit.
+        if from.exists() {
             fs::create_dir_all(to.parent().unwrap_or(&to))?;
-            fs::write(to, bytes)?;
+            fs::copy(from, to)?;
         }
     }
     Ok(())
