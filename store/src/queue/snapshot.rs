@@ -37,10 +37,14 @@ pub(crate) fn write(disk: &dyn Disk, path: &Path, queues: &Queues, log_end: u64)
     }
     let crc = crc32fast::hash(&bytes);
     bytes.extend_from_slice(&crc.to_be_bytes());
-    let file = disk.open(path, Access::Create)?;
+    // It has its name only when it is whole: half of one would look like damage.
+    let temporary = path.with_extension("snapshot.tmp");
+    let file = disk.open(&temporary, Access::Create)?;
     file.set_size(bytes.len() as u64)?;
     file.write_all_at(&bytes, 0)?;
-    file.sync_data()
+    file.sync_data()?;
+    disk.rename(&temporary, path)?;
+    disk.sync_folder(path.parent().unwrap_or(path))
 }
 
 /// The queues of a snapshot whose log ended at `log_end`; `None` when there is none to trust.
