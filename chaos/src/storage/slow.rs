@@ -48,7 +48,7 @@ pub(super) async fn flushes(course: &mut Course) -> Result<(), Stop> {
 
 /// The disk takes 1 MiB/s.
 pub(super) async fn bandwidth(course: &mut Course) -> Result<(), Stop> {
-    let image = Image::make(course, 1024)?;
+    let image = Image::make(course, 4096)?;
     let plan = Plan::new(course, "sync").data(&image.at.join("data"));
     for cycle in course.numbers() {
         course.begin(cycle);
