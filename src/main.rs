@@ -18,6 +18,10 @@ use clap::{CommandFactory, FromArgMatches};
 
 use commands::Cli;
 
+/// Gives memory back to the system some seconds after a crowd has left (docs/adr/0021).
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = match Cli::from_arg_matches(&matches) {

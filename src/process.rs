@@ -23,6 +23,7 @@ where
     S: AsyncFnOnce(&mut Life) -> Result<(), Failure>,
 {
     trace::start();
+    runtime::raise_limit_of_open_files();
     let system = |cause| Failure::new(Exit::System, format_args!("cannot start: {cause}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -44,7 +44,9 @@ fn the_page_of_limits_is_up_to_date() {
          Everything that comes from outside has a limit and an answer for what is beyond it. Where a \
          setting is named (see `config.md`), the limit is its default. \"Closed\" is the connection; \
          names in capitals are response codes, numbers are HTTP statuses. The native protocol has no \
-         pages: lists are answered whole, and how often is limited instead.\n\n\
+         pages: lists are answered whole, and how often is limited instead. All \
+         ports together leave a quarter of the files that the system allows, and at least 64, to the log: \
+         a connection beyond that is closed at once.\n\n\
          | where | what | limit | setting | beyond it |\n|---|---|---|---|---|\n",
     );
     for (what, limit, beyond) in NATIVE {

@@ -63,6 +63,9 @@ pub(crate) struct Figures {
     /// The largest of each of these.
     #[serde(flatten)]
     pub(crate) most: BTreeMap<&'static str, f64>,
+    /// Goals of speed that were missed where that is no failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missed: Vec<String>,
 }
 
 impl Figures {
@@ -94,6 +97,8 @@ pub(crate) struct Course {
     /// Its own, empty when it begins; removed after success.
     pub(crate) folder: PathBuf,
     pub(crate) seed: u64,
+    /// Whether a missed goal of speed is a failure. Not where machines are shared with others.
+    pub(crate) judges_speed: bool,
     pub(crate) first: u32,
     pub(crate) cycles: u32,
     /// The one that it is in.
@@ -111,6 +116,24 @@ impl Course {
     pub(crate) fn begin(&mut self, cycle: u32) -> Dice {
         self.cycle = cycle;
         Dice::of(self.seed, cycle)
+    }
+
+    /// A promise about speed: missing it is told, and a failure where speed is judged.
+    pub(crate) fn goal(
+        &mut self,
+        holds: bool,
+        otherwise: impl FnOnce() -> String,
+    ) -> Result<(), Stop> {
+        if holds {
+            return Ok(());
+        }
+        let missed = otherwise();
+        if self.judges_speed {
+            return Err(Stop::Failed(missed));
+        }
+        self.say(format!("goal missed: {missed}"));
+        self.figures.missed.push(missed);
+        Ok(())
     }
 
     /// A path in its folder.

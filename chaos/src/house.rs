@@ -27,6 +27,7 @@ pub(crate) struct Plan {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     user: Option<u32>,
+    files: Option<u64>,
 }
 
 impl Plan {
@@ -39,6 +40,7 @@ impl Plan {
             args: Vec::new(),
             env: Vec::new(),
             user: None,
+            files: None,
         };
         let ports = ["namesrv", "broker", "http", "admin"];
         for port in ports {
@@ -69,6 +71,12 @@ impl Plan {
     /// As somebody else.
     pub(crate) fn user(mut self, id: u32) -> Self {
         self.user = Some(id);
+        self
+    }
+
+    /// With so many open files at most.
+    pub(crate) fn files(mut self, most: u64) -> Self {
+        self.files = Some(most);
         self
     }
 
@@ -107,7 +115,7 @@ impl Plan {
         let said_before = output.metadata().map_err(Stop::io("gantry.log"))?.len();
         let errors = output.try_clone().map_err(Stop::io("gantry.log"))?;
         let begun = Instant::now();
-        let mut command = Command::new(&self.gantry);
+        let mut command = self.command();
         if let Some(user) = self.user {
             command.uid(user);
         }
@@ -131,6 +139,16 @@ impl Plan {
             ports: None,
             ready: Duration::ZERO,
         })
+    }
+
+    fn command(&self) -> Command {
+        let Some(files) = self.files else {
+            return Command::new(&self.gantry);
+        };
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limited).arg(&self.gantry);
+        shell
     }
 
     /// What `gantry store check` says about the store; an error unless all is well.

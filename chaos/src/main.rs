@@ -35,12 +35,12 @@ async fn main() -> ExitCode {
             table::all().iter().for_each(|row| report::out(&row.line()));
             return ExitCode::SUCCESS;
         }
-        Command::Ci(args) => results::run(&args, table::all(), |row| row.short).await,
-        Command::Long(args) => results::run(&args, table::all(), |row| row.long).await,
+        Command::Ci(args) => results::run(&args, table::all(), false, |row| row.short).await,
+        Command::Long(args) => results::run(&args, table::all(), true, |row| row.long).await,
         Command::Run(args) => match table::find(&args.names) {
             Ok(rows) => {
                 let cycles = args.cycles;
-                results::run(&args.place, rows, |row| cycles.unwrap_or(row.short)).await
+                results::run(&args.place, rows, true, |row| cycles.unwrap_or(row.short)).await
             }
             Err(unknown) => Err(unknown),
         },

@@ -10,10 +10,12 @@ use crate::command::Place;
 use crate::course::{Course, Figures, Stop};
 use crate::table::Scenario;
 
-/// Runs `rows`, each as often as `cycles` says; how many failed.
+/// Runs `rows`, each as often as `cycles` says; how many failed. A missed goal of speed is a failure
+/// only if `judges_speed`.
 pub(crate) async fn run(
     place: &Place,
     rows: Vec<Scenario>,
+    judges_speed: bool,
     cycles: impl Fn(&Scenario) -> u32,
 ) -> Result<u32, String> {
     let seed = place
@@ -28,6 +30,7 @@ pub(crate) async fn run(
             gantry: gantry.clone(),
             folder: dir.join(row.id),
             seed,
+            judges_speed,
             first: place.first,
             cycles: cycles(&row).max(place.first),
             cycle: 0,
@@ -95,6 +98,9 @@ fn tell(course: &Course, ended: &Result<(), Stop>, secs: f64) {
                 figures.phantom,
                 more.collect::<String>(),
             ));
+            for missed in &figures.missed {
+                report::out(&format!("{id} missed a goal of speed: {missed}"));
+            }
         }
         Err(Stop::Skipped(why)) => report::out(&format!("{id} skipped: {why}")),
         Err(Stop::Failed(why)) => {

@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::Seldom;
+use crate::open_files::{CROWD, OneFile};
 
 /// How long accepting rests when the process has no file descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -61,9 +62,9 @@ pub async fn accept(
             match accepted {
                 Ok((stream, from)) => {
                     match seats.take(from.ip()) {
-                        Some(seat) => take(stream, from, seat),
-                        None => crowded.tell(now, |more| {
-                            tracing::warn!(peer = %from, more, "too many connections, closing the newest");
+                        Ok(seat) => take(stream, from, seat),
+                        Err(Full(of)) => crowded.tell(now, |more| {
+                            tracing::warn!(peer = %from, of, more, "too many connections, closing the newest");
                         }),
                     }
                     if let Some(until) = pace.passed(now) {
@@ -131,7 +132,12 @@ struct Taken {
 pub struct Seat {
     seats: Arc<Seats>,
     ip: IpAddr,
+    _file: OneFile,
 }
+
+/// There is no seat, because there are too many of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Full(&'static str);
 
 impl Seats {
     fn new(limits: AcceptLimits) -> Arc<Self> {
@@ -141,19 +147,23 @@ impl Seats {
         })
     }
 
-    /// `None` when the house is full, or this address has too many (loopback may have any number).
-    fn take(self: &Arc<Self>, ip: IpAddr) -> Option<Seat> {
+    /// Loopback may have any number of those that one address may have.
+    fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, Full> {
         let mut taken = self.taken.lock();
         let here = taken.by_address.get(&ip).copied().unwrap_or(0);
-        let crowded = !ip.is_loopback() && here >= self.limits.per_address;
-        if crowded || taken.all >= self.limits.connections {
-            return None;
+        if !ip.is_loopback() && here >= self.limits.per_address {
+            return Err(Full("this address"));
         }
+        if taken.all >= self.limits.connections {
+            return Err(Full("this port"));
+        }
+        let file = CROWD.join().ok_or(Full("this process, see ulimit -n"))?;
         taken.all += 1;
         taken.by_address.insert(ip, here + 1);
-        Some(Seat {
+        Ok(Seat {
             seats: Arc::clone(self),
             ip,
+            _file: file,
         })
     }
 }
@@ -189,12 +199,14 @@ mod tests {
         let seats = Seats::new(limits(3, 1));
         let far = IpAddr::from([10, 0, 0, 1]);
         let first = seats.take(far);
-        assert!(first.is_some() && seats.take(far).is_none());
+        assert!(first.is_ok());
+        assert_eq!(seats.take(far).err(), Some(Full("this address")));
         let home = IpAddr::from(Ipv4Addr::LOCALHOST);
         let (a, b) = (seats.take(home), seats.take(home));
-        assert!(a.is_some() && b.is_some() && seats.take(home).is_none());
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(seats.take(home).err(), Some(Full("this port")));
         drop(first);
-        assert!(seats.take(far).is_some());
+        assert!(seats.take(far).is_ok());
     }
 
     #[test]

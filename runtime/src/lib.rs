@@ -12,6 +12,7 @@ mod accept;
 pub mod clock;
 pub mod conf_file;
 pub mod memory;
+mod open_files;
 mod seldom;
 pub mod settings;
 mod signals;
@@ -21,6 +22,7 @@ mod tasks;
 mod watermark;
 
 pub use accept::{AcceptLimits, Seat, accept};
+pub use open_files::raise_limit as raise_limit_of_open_files;
 pub use seldom::Seldom;
 pub use signals::Signals;
 pub use tasks::{Ended, Tasks, Unfinished};

@@ -79,7 +79,7 @@ fn spent(course: &mut Course, house: &House, (memory, cpu): (u64, Duration)) -> 
     must(grown <= 2 * MEMORY_MAX, || {
         format!("it grew by {grown} bytes")
     })?;
-    must(worked <= 6 * CPU_MAX, || {
+    course.goal(worked <= 6 * CPU_MAX, || {
         format!("it worked for {} ms", worked.as_millis())
     })
 }
@@ -208,7 +208,7 @@ pub(super) async fn json(course: &mut Course) -> Result<(), Stop> {
                 let worked = house.cpu().saturating_sub(cpu);
                 course.figures.most("cpu_ms", worked.as_secs_f64() * 1000.0);
                 let is_harmless = HARMLESS.contains(&name);
-                must(is_harmless || took <= REFUSED_WITHIN, || {
+                course.goal(is_harmless || took <= REFUSED_WITHIN, || {
                     format!("{name}: {} ms", took.as_millis())
                 })?;
                 let taken = said.is_some_and(|said| said.code == 0);

@@ -63,7 +63,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             }
         }
         let best = tries.iter().copied().fold(0.0, f64::max);
-        must(best >= RATIO_MIN, || {
+        course.goal(best >= RATIO_MIN, || {
             format!("the others were slowed down: {tries:?}")
         })?;
         course.figures.most("1/ratio of the others", 1.0 / best);

@@ -35,6 +35,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
     let kills = course.cycles;
     course.begin(1);
     let mut load = Load::new(KILL_EVERY * kills);
+    load.batchers = 0;
     load.shape.rate = Some(400.0);
     load.shape.size = 200;
     let ready = load.ready(course, &house).await?;
@@ -198,7 +199,10 @@ async fn consumed_all(group: &Group, entries: &[Entry]) -> Result<(), Stop> {
             return Ok(());
         };
         must(Instant::now() < until, || {
-            format!("queue {queue} was never consumed to its end")
+            format!(
+                "group {} never consumed queue {queue} to its end",
+                group.wants.group
+            )
         })?;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

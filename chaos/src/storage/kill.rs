@@ -24,7 +24,7 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         let log = load_and_kill(course, &mut house, life, &mut promised).await?;
         house = plan.start().await?;
         course.figures.recovered(house.ready);
-        must(house.ready <= START_MAX, || {
+        course.goal(house.ready <= START_MAX, || {
             format!("started in {} ms", house.ready.as_millis())
         })?;
         let verdict = check_one(course, &log, &house).await?;
