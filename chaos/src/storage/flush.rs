@@ -11,7 +11,9 @@ use crate::shim::{Call, EIO, Fault, Shim};
 const FAILED: i32 = 70;
 /// The flush that fails takes so long. An acknowledgement that was due before is here by then.
 const HOLD: Duration = Duration::from_millis(250);
-const ENDS_MAX: Duration = Duration::from_secs(5);
+const ENDS_MAX: Duration = Duration::from_secs(15);
+/// The first file of the log. The flush of one that is being made may fail: it is made again.
+const LOG: &str = "commitlog/00000000000000000000";
 const LOAD: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
@@ -25,7 +27,13 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         course.begin(cycle);
         shim.clear()?;
         let mut house = broken.start().await?;
-        let load = Load::new(LOAD).ready(course, &house).await?;
+        let mut load = Load::new(LOAD);
+        if flush == "async" {
+            // Long enough for some flushes, and so few that all cycles fill less than one file.
+            load.shape.secs = 2 * LOAD;
+            (load.batchers, load.shape.rate) = (0, Some(5000.0));
+        }
+        let load = load.ready(course, &house).await?;
         // With async flush there is one each 500 ms.
         let at = if flush == "sync" {
             u64::from(cycle)
@@ -34,7 +42,7 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         };
         shim.set(&Fault {
             hold: HOLD,
-            ..Fault::new(Call::Sync, at, EIO, "commitlog/0")
+            ..Fault::new(Call::Sync, at, EIO, LOG)
         })?;
         let (loaded, ended) = tokio::join!(load.put_on(), house.ends(ENDS_MAX));
         let (tally, saw) = (loaded?, shim.saw()?);

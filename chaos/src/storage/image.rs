@@ -59,10 +59,11 @@ impl Image {
         compile(course, include_str!("../../shim/power.c"), &self.power, &[])
     }
 
-    /// From now on nothing reaches the disk any more.
-    pub(super) fn cut_power(&self) -> Result<(), Stop> {
-        run(Command::new(&self.power).arg(&self.at))
-            .map_err(|why| Stop::Skipped(format!("cannot cut the power: {why}")))
+    /// From now on nothing reaches the disk any more; how long `log` was at that moment.
+    pub(super) fn cut_power(&self, log: &Path) -> Result<u64, Stop> {
+        let length = said(Command::new(&self.power).arg(&self.at).arg(log))
+            .map_err(|why| Stop::Skipped(format!("cannot cut the power: {why}")))?;
+        length.trim().parse().map_err(Stop::failed)
     }
 
     /// Fills it to the last byte.
@@ -93,10 +94,15 @@ impl Drop for Image {
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
+    said(command).map(drop)
+}
+
+/// Runs it to its end; what it printed.
+fn said(command: &mut Command) -> Result<String, String> {
     let name = Path::new(command.get_program()).display().to_string();
     let output = command.output().map_err(|why| format!("{name}: {why}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("{name}: {}", said.trim()))

@@ -1,6 +1,7 @@
 //! S3: the power fails under load. With sync flush nothing acknowledged is lost; with async flush
 //! at most the newest of each queue, not older than a second.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,14 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         course.figures.recovered(house.ready);
         let mut verdict =
             verify::check(std::slice::from_ref(&cut.log), Some(house.namesrv()), true).await?;
-        let lost = std::mem::take(&mut verdict.missing);
+        let mut lost = std::mem::take(&mut verdict.missing);
+        if flush == "sync" {
+            let meanwhile = lost.len();
+            lost = cut.promised(lost)?;
+            let meanwhile = meanwhile - lost.len();
+            course.figures.most("lost_meanwhile", meanwhile as f64);
+            verdict.lost = lost.len() as u64;
+        }
         if flush == "async" {
             let age = cut.age_of(&lost)?;
             course
@@ -74,6 +82,8 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
 struct Cut {
     log: PathBuf,
     at: Instant,
+    /// How long the log was right before.
+    length: u64,
     /// How long the log was when.
     grew: Vec<(Instant, u64)>,
 }
@@ -94,17 +104,18 @@ async fn load_and_cut(
             grew.push((Instant::now(), length(&load.log)?));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        image.cut_power()?;
+        let length = image.cut_power(&load.log)?;
         let at = Instant::now();
         house.kill()?;
-        Ok::<_, Stop>((at, grew))
+        Ok::<_, Stop>((at, length, grew))
     };
     let (loaded, cut) = tokio::join!(load.put_on(), cut);
     loaded?;
-    let (at, grew) = cut?;
+    let (at, length, grew) = cut?;
     Ok(Cut {
         log: load.log,
         at,
+        length,
         grew,
     })
 }
@@ -115,27 +126,53 @@ fn length(path: &Path) -> Result<u64, Stop> {
 }
 
 impl Cut {
+    /// What was acknowledged: where it stands in the log, and what.
+    fn acknowledged(&self) -> Result<impl Iterator<Item = (u64, Missing)>, Stop> {
+        const RECORD_BYTES: u64 = 32;
+        let (_, entries) = verify::read_log(&self.log)?;
+        let first = length(&self.log)? - entries.len() as u64 * RECORD_BYTES;
+        let acknowledged = (0..)
+            .zip(entries)
+            .filter_map(move |(nth, entry)| match entry {
+                Entry::Acked {
+                    producer,
+                    sequence,
+                    place,
+                } => Some((
+                    first + nth * RECORD_BYTES,
+                    Missing {
+                        producer,
+                        sequence,
+                        place,
+                    },
+                )),
+                Entry::MaySend { .. } => None,
+            });
+        Ok(acknowledged)
+    }
+
+    /// Those of `lost` that were acknowledged before the plug was pulled. A flush that is under way
+    /// at that moment may succeed although nothing was written: a machine without power would not
+    /// have lived to say so.
+    fn promised(&self, lost: Vec<Missing>) -> Result<Vec<Missing>, Stop> {
+        let before = self.acknowledged()?;
+        let before: HashSet<_> = before
+            .take_while(|(stood_at, _)| *stood_at < self.length)
+            .map(|(_, what)| what)
+            .collect();
+        Ok(lost
+            .into_iter()
+            .filter(|what| before.contains(what))
+            .collect())
+    }
+
     /// How long before the cut the oldest of these was acknowledged, at most.
     fn age_of(&self, lost: &[Missing]) -> Result<Duration, Stop> {
-        const RECORD_BYTES: u64 = 32;
-        let is_lost = |entry: &Entry| match *entry {
-            Entry::Acked {
-                producer,
-                sequence,
-                place,
-            } => lost.contains(&Missing {
-                producer,
-                sequence,
-                place,
-            }),
-            Entry::MaySend { .. } => false,
-        };
-        let (_, entries) = verify::read_log(&self.log)?;
-        let Some(first) = entries.iter().position(is_lost) else {
+        let lost: HashSet<_> = lost.iter().collect();
+        let first = self.acknowledged()?.find(|(_, what)| lost.contains(what));
+        let Some((stood_at, _)) = first else {
             return Ok(Duration::ZERO);
         };
-        let behind = (entries.len() - first) as u64 * RECORD_BYTES;
-        let stood_at = length(&self.log)? - behind;
         // It was not there yet when the log was not longer than this.
         let before = self
             .grew

@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// An acknowledged message that was not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Missing {
     pub producer: u32,
     pub sequence: u64,
