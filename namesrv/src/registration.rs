@@ -293,7 +293,7 @@ mod tests {
         for bytes in CAPTURED {
             let frame = Frame::split_off(&mut bytes.into(), 1 << 20);
             let frame = frame.unwrap().unwrap();
-            let request = Request::decode(&frame.header().unwrap(), &frame);
+            let request = Request::decode(frame.header().unwrap(), &frame);
             let Ok(Request::RegisterBroker { fields, body }) = request else {
                 panic!("{request:?}");
             };

@@ -85,23 +85,21 @@ pub struct Gated {
     pub late: ResponseCode,
 }
 
-impl Gated {
-    /// The reply when the gate was not reached in time.
-    pub(crate) fn overdue(self) -> Reply {
-        Reply {
-            code: self.late,
-            remark: self.late.name().map(Into::into),
-            ..self.reply
-        }
+/// What is said instead of `reply` when its gate was not reached in time.
+pub(crate) fn overdue(reply: Reply, late: ResponseCode) -> Reply {
+    Reply {
+        code: late,
+        remark: late.name().map(Into::into),
+        ..reply
     }
+}
 
-    /// The reply when the gate will never be reached: the outcome is unknown, and not a success.
-    pub(crate) fn stopped(self) -> Reply {
-        Reply::refused(
-            ResponseCode::SYSTEM_ERROR,
-            "the store has stopped, the outcome is unknown",
-        )
-    }
+/// What is said when a gate will never be reached: the outcome is unknown, and not a success.
+pub(crate) fn stopped() -> Reply {
+    Reply::refused(
+        ResponseCode::SYSTEM_ERROR,
+        "the store has stopped, the outcome is unknown",
+    )
 }
 
 /// The right to answer one request later, from anywhere. Dropped unused, the request stays without

@@ -193,8 +193,12 @@ impl Connection {
         let peer = &self.peer;
         let outbox = &mut self.outbox;
         let buffer = &mut self.input;
-        if may_read && buffer.capacity() > 0 && buffer.capacity() - buffer.len() < 4096 {
-            buffer.reserve(READ_AHEAD_BYTES);
+        if may_read && buffer.capacity() > 0 {
+            // Begins anew in memory that was just used, unless somebody still holds some of it.
+            let anew = buffer.is_empty() && buffer.try_reclaim(READ_AHEAD_BYTES);
+            if !anew && buffer.capacity() - buffer.len() < 4096 {
+                buffer.reserve(READ_AHEAD_BYTES);
+            }
         }
         // An idle connection has no buffer and only waits for the first byte.
         let read = async {
@@ -270,22 +274,23 @@ impl Connection {
     fn answer(&mut self, frame: &Frame) -> Result<(), FrameError> {
         let header = frame.header()?;
         if header.is_response() {
-            let reply = Reply::decode(&header, frame);
+            let opaque = header.opaque;
+            let reply = Reply::decode(header, frame);
             if let Some(in_flight) = self.peer.in_flight() {
                 // Nobody may wait for it any more: its caller gave up.
-                in_flight.complete(header.opaque, reply);
+                in_flight.complete(opaque, reply);
             }
             return Ok(());
         }
         let (opaque, how, oneway) = (header.opaque, frame.serialization(), header.is_oneway());
-        let answer = match Request::decode(&header, frame) {
+        let (version, language) = (header.version, header.language);
+        let answer = match Request::decode(header, frame) {
             Ok(request) => {
                 let reply_to = if oneway {
                     ReplyTo::Nobody
                 } else {
                     ReplyTo::Wire { opaque, how }
                 };
-                let (version, language) = (header.version, header.language);
                 let peer = self.peer.clone();
                 self.serve.answer(Call {
                     peer,
@@ -386,6 +391,7 @@ impl Connection {
         } else {
             self.input = BytesMut::new();
             self.unsent.shrink();
+            self.gated.shrink();
             timer.reset(idle_at);
         }
         Ok(())

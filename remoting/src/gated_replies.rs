@@ -1,70 +1,146 @@
 //! Replies of one connection that wait for a watermark, in the order in which they become due.
+//!
+//! Each is encoded when it is made: what waits holds nothing of its request, so the memory of both
+//! is used again at once.
 
 use std::collections::VecDeque;
 
+use bytes::{Buf, BytesMut};
+use proto::remoting::frame::Frame;
 use proto::remoting::header::Serialization;
-use runtime::Reached;
+use proto::remoting::{Reply, ResponseCode};
+use runtime::{Reached, Watermark};
 use tokio::time::Instant;
 
-use crate::answer::Gated;
-use crate::outgoing::Unsent;
+use crate::answer::{Gated, overdue, stopped};
+use crate::outgoing::{KEPT_BYTES, Unsent, put_reply};
 
 #[derive(Debug, Default)]
-pub(crate) struct GatedReplies(VecDeque<Waiting>);
+pub(crate) struct GatedReplies {
+    waiting: VecDeque<Waiting>,
+    /// Theirs, one behind the other.
+    encoded: BytesMut,
+}
 
 #[derive(Debug)]
 struct Waiting {
+    gate: Watermark,
+    at: u64,
+    bytes: usize,
+    until: Instant,
+    late: ResponseCode,
     opaque: i32,
     how: Serialization,
-    until: Instant,
-    gated: Gated,
 }
 
 impl GatedReplies {
     pub(crate) fn push(&mut self, (opaque, how): (i32, Serialization), gated: Gated, now: Instant) {
-        let until = now + gated.within;
-        self.0.push_back(Waiting {
+        let before = self.encoded.len();
+        put_reply(opaque, how, &gated.reply, &mut self.encoded);
+        for slice in &gated.reply.body {
+            self.encoded.extend_from_slice(slice);
+        }
+        self.waiting.push_back(Waiting {
+            gate: gated.gate,
+            at: gated.at,
+            bytes: self.encoded.len() - before,
+            until: now + gated.within,
+            late: gated.late,
             opaque,
             how,
-            until,
-            gated,
         });
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.waiting.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 
     /// Resolves when the first of them is due.
     pub(crate) fn first_due(&self) -> Option<Reached> {
-        let first = self.0.front()?;
-        Some(first.gated.gate.wait(first.gated.at))
+        let first = self.waiting.front()?;
+        Some(first.gate.wait(first.at))
     }
 
     /// Hands over what is due.
     pub(crate) fn release(&mut self, to: &mut Unsent) {
-        while let Some(first) = self.0.pop_front() {
-            let gate = &first.gated.gate;
-            let reply = if gate.reached() >= first.gated.at {
-                first.gated.reply
-            } else if gate.is_stopped() {
-                first.gated.stopped()
+        let mut due = 0;
+        while let Some(first) = self.waiting.pop_front() {
+            if first.gate.reached() >= first.at {
+                due += first.bytes;
+            } else if first.gate.is_stopped() {
+                self.hand_over(std::mem::take(&mut due), to);
+                self.encoded.advance(first.bytes);
+                to.reply(first.opaque, first.how, stopped());
             } else {
-                self.0.push_front(first);
-                return;
-            };
-            to.reply(first.opaque, first.how, reply);
+                self.waiting.push_front(first);
+                break;
+            }
         }
+        self.hand_over(due, to);
     }
 
     /// Hands over what has waited for too long, as such.
     pub(crate) fn release_overdue(&mut self, now: Instant, to: &mut Unsent) {
-        while let Some(first) = self.0.pop_front_if(|first| now >= first.until) {
-            to.reply(first.opaque, first.how, first.gated.overdue());
+        while let Some(first) = self.waiting.pop_front_if(|first| now >= first.until) {
+            let reply = read_back(self.encoded.split_to(first.bytes)).unwrap_or_else(Reply::ok);
+            to.reply(first.opaque, first.how, overdue(reply, first.late));
+        }
+    }
+
+    fn hand_over(&mut self, bytes: usize, to: &mut Unsent) {
+        to.encoded(self.encoded.get(..bytes).unwrap_or_default());
+        if bytes < self.encoded.len() {
+            self.encoded.advance(bytes);
+        } else if self.encoded.capacity() > KEPT_BYTES {
+            self.shrink();
+        } else {
+            // Keeps the room, which `advance` would walk through and leave behind.
+            self.encoded.clear();
+        }
+    }
+
+    /// Lets go of the room that an idle connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+/// What one of ours says.
+fn read_back(mut encoded: BytesMut) -> Option<Reply> {
+    let frame = Frame::split_off(&mut encoded, usize::MAX).ok()??;
+    Some(Reply::decode(frame.header().ok()?, &frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::remoting::send::Sent;
+
+    use super::*;
+
+    #[test]
+    fn what_was_encoded_reads_back_with_parameters_and_body() {
+        let sent = Sent {
+            message_id: "7F\u{1}\"é".into(),
+            queue_id: 3,
+            queue_offset: 1 << 40,
+            transaction_id: None,
+            region: Some("r".into()),
+            trace_on: None,
+        };
+        let reply = Reply::ok().with(sent.clone()).body("body".into());
+        for how in [Serialization::Json, Serialization::Binary] {
+            let mut encoded = BytesMut::new();
+            put_reply(-7, how, &reply, &mut encoded);
+            encoded.extend_from_slice(b"body");
+            let back = read_back(encoded).unwrap();
+            assert_eq!((back.code, &back.body), (reply.code, &reply.body));
+            assert_eq!(back.read(), Ok(sent.clone()), "{how:?}");
         }
     }
 }

@@ -9,7 +9,7 @@ use proto::remoting::header::Language;
 use proto::remoting::{Reply, Request};
 use tokio::sync::oneshot;
 
-use crate::answer::{Answer, Call, ReplyTo, Serve, Unserved};
+use crate::answer::{Answer, Call, ReplyTo, Serve, Unserved, overdue, stopped};
 use crate::peer::{CallError, Peer};
 
 /// One direction of a link: who answers, and as whom the caller appears there.
@@ -60,8 +60,8 @@ impl LocalEnd {
                 let reached = gated.gate.wait(gated.at);
                 Ok(match tokio::time::timeout(gated.within, reached).await {
                     Ok(Ok(())) => gated.reply,
-                    Ok(Err(_)) => gated.stopped(),
-                    Err(_) => gated.overdue(),
+                    Ok(Err(_)) => stopped(),
+                    Err(_) => overdue(gated.reply, gated.late),
                 })
             }
         }

@@ -18,7 +18,7 @@ const COPIED_BODY_BYTES: usize = 2048;
 /// Slices handed to one `writev`.
 const SLICES_MAX: usize = 64;
 /// The buffer is given back when it has grown beyond this and is empty.
-const KEPT_BYTES: usize = 64 << 10;
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 /// Something that another task asks a connection to send.
 #[derive(Debug)]
@@ -36,6 +36,12 @@ pub(crate) enum Outgoing {
     },
     /// A held request will not be answered.
     Abandoned,
+}
+
+/// Appends a reply as far as its body.
+pub(crate) fn put_reply(opaque: i32, how: Serialization, reply: &Reply, to: &mut BytesMut) {
+    let envelope = Envelope::response(reply.code.0, opaque, reply.remark.as_deref());
+    encode_head(&envelope, how, reply, reply.body_bytes(), to);
 }
 
 /// Encoded bytes in the order in which they leave: `chunks`, then `tail`.
@@ -56,9 +62,13 @@ impl Unsent {
     }
 
     pub(crate) fn reply(&mut self, opaque: i32, how: Serialization, reply: Reply) {
-        let envelope = Envelope::response(reply.code.0, opaque, reply.remark.as_deref());
-        encode_head(&envelope, how, &reply, reply.body_bytes(), &mut self.tail);
+        put_reply(opaque, how, &reply, &mut self.tail);
         self.body(reply.body);
+    }
+
+    /// Replies that were encoded before.
+    pub(crate) fn encoded(&mut self, replies: &[u8]) {
+        self.tail.extend_from_slice(replies);
     }
 
     pub(crate) fn request(&mut self, opaque: i32, oneway: bool, request: &Request) {

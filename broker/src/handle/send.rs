@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::Text;
 use proto::message::{
@@ -18,6 +19,7 @@ use store::{AppendError, Appended};
 
 use crate::broker::Broker;
 use crate::client_properties::ClientProperties;
+use crate::config::Config;
 use crate::refusal::Refusal;
 
 /// What a client may say in its flags: how the body is compressed, and that tags are many.
@@ -29,12 +31,14 @@ pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Ans
         Some(topic) => topic,
         None => create_topic(broker, send)?,
     };
-    let queue_id = check(broker, send, &topic, peer)?;
-    refuse_under_pressure(broker)?;
+    let config = broker.config();
+    let queue_id = check(broker, &config, send, &topic, peer)?;
+    refuse_under_pressure(broker, config.flush.wait_max)?;
+    let place = (queue_id, peer.addr());
     let outcome = if send.is_batch() {
-        super::send_batch::append(broker, send, queue_id, peer.addr())
+        super::send_batch::append(broker, &config, send, place)
     } else {
-        append_one(broker, send, queue_id, peer.addr())
+        append_one(broker, &config, send, place)
     };
     if outcome.is_err() {
         broker
@@ -48,6 +52,7 @@ pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Ans
 /// Everything about a send that can be wrong without looking at the message itself.
 fn check(
     broker: &Broker,
+    config: &Config,
     send: &Send,
     topic: &TopicConfig,
     peer: &Peer,
@@ -57,10 +62,10 @@ fn check(
         let text = format!("Sending message to topic[{}] is forbidden.", fields.topic);
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
-    if topic.order && broker.config().topics.permission & 2 == 0 {
+    if topic.order && config.topics.permission & 2 == 0 {
         let text = format!(
             "the broker[{}] sending message is forbidden",
-            broker.config().listen.ip1
+            config.listen.ip1
         );
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
     }
@@ -74,7 +79,7 @@ fn check(
         );
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
     }
-    if send.body.is_empty() || send.body.len() > broker.config().topics.message_bytes_max as usize {
+    if send.body.is_empty() || send.body.len() > config.topics.message_bytes_max as usize {
         return Err(illegal_message(broker));
     }
     let chosen = if fields.queue_id < 0 {
@@ -89,8 +94,7 @@ fn check(
 
 /// compat: BrokerFastFailure#cleanExpiredRequestInQueue words it so, but looks at a queue in front
 /// of the log, where we have none.
-fn refuse_under_pressure(broker: &Broker) -> Result<(), Refusal> {
-    let allowed = broker.config().flush.wait_max;
+fn refuse_under_pressure(broker: &Broker, allowed: Duration) -> Result<(), Refusal> {
     let gates = &broker.gates;
     match gates
         .pressure
@@ -146,9 +150,9 @@ fn create_topic(broker: &Arc<Broker>, send: &Send) -> Result<Arc<TopicConfig>, R
 
 fn append_one(
     broker: &Broker,
+    config: &Config,
     send: &Send,
-    queue_id: QueueId,
-    from: SocketAddr,
+    place: (QueueId, SocketAddr),
 ) -> Result<Answer, Refusal> {
     let mut properties = ClientProperties::read(send.properties());
     refuse_unsupported(&properties)?;
@@ -156,13 +160,13 @@ fn append_one(
     properties.add_key(&made);
     properties.kept.push(&broker.signature.properties);
     let message = (&*send.body, send.fields.flag);
-    let draft = draft(broker, send, message, &properties, (queue_id, from));
+    let draft = draft(broker, send, message, &properties, place);
     let appended = broker.store.append(&draft, clock::now_ms());
     let appended = appended.map_err(|error| refusal(broker, &error))?;
     broker.figures.put(1, u64::from(appended.size));
     let sent = Sent {
         message_id: message_id(broker, &appended).into(),
-        queue_id: queue_id.0.cast_signed(),
+        queue_id: place.0.0.cast_signed(),
         queue_offset: appended.queue_offset.0.cast_signed(),
         transaction_id: properties
             .unique_key
@@ -170,7 +174,8 @@ fn append_one(
         region: Some(broker.signature.region.clone()),
         trace_on: Some(Text::from_static("true")),
     };
-    Ok(gated(broker, sent, &appended, properties.waits))
+    let within = config.flush.timeout;
+    Ok(gated(broker, sent, &appended, properties.waits, within))
 }
 
 /// What a message's properties say is too much, or would be lost if it were stored as a plain one.
@@ -232,7 +237,13 @@ fn slice_of(text: Option<&Text>, part: &str) -> Text {
         .map_or_else(|| Text::from(part.to_owned()), |text| text.slice_ref(part))
 }
 
-pub(super) fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -> Answer {
+pub(super) fn gated(
+    broker: &Broker,
+    sent: Sent,
+    last: &Appended,
+    waits: bool,
+    within: Duration,
+) -> Answer {
     let gates = &broker.gates;
     gates
         .pressure
@@ -246,7 +257,7 @@ pub(super) fn gated(broker: &Broker, sent: Sent, last: &Appended, waits: bool) -
         gate: gate.clone(),
         at: last.end.0,
         reply: Reply::ok().with(sent),
-        within: broker.config().flush.timeout,
+        within,
         late: ResponseCode::FLUSH_DISK_TIMEOUT,
     })
 }

@@ -13,6 +13,7 @@ use runtime::clock;
 use super::send::{draft, gated, illegal_message, message_id, refusal, refuse_unsupported};
 use crate::broker::Broker;
 use crate::client_properties::ClientProperties;
+use crate::config::Config;
 use crate::refusal::Refusal;
 
 /// Messages of one batch.
@@ -22,9 +23,9 @@ pub(crate) const TOPIC_BYTES_MAX: usize = 127;
 
 pub(super) fn append(
     broker: &Broker,
+    config: &Config,
     send: &Send,
-    queue_id: QueueId,
-    from: SocketAddr,
+    place: (QueueId, SocketAddr),
 ) -> Result<Answer, Refusal> {
     check_topic(&send.fields.topic)?;
     let items = items(&send.body).ok_or_else(|| illegal_message(broker))?;
@@ -37,7 +38,7 @@ pub(super) fn append(
     let drafts: Vec<_> = items
         .iter()
         .zip(&properties)
-        .map(|((item, _), own)| draft(broker, send, (item.body, item.flag), own, (queue_id, from)))
+        .map(|((item, _), own)| draft(broker, send, (item.body, item.flag), own, place))
         .collect();
     let appended = broker.store.append_batch(&drafts, clock::now_ms());
     let appended = appended.map_err(|error| refusal(broker, &error))?;
@@ -49,7 +50,7 @@ pub(super) fn append(
     let ids: Vec<_> = appended.iter().map(|one| message_id(broker, one)).collect();
     let sent = Sent {
         message_id: ids.join(",").into(),
-        queue_id: queue_id.0.cast_signed(),
+        queue_id: place.0.0.cast_signed(),
         queue_offset: first.queue_offset.0.cast_signed(),
         transaction_id: None,
         region: Some(broker.signature.region.clone()),
@@ -57,7 +58,7 @@ pub(super) fn append(
     };
     let waits = ClientProperties::read(send.properties()).waits
         && properties.iter().all(|properties| properties.waits);
-    Ok(gated(broker, sent, last, waits))
+    Ok(gated(broker, sent, last, waits, config.flush.timeout))
 }
 
 fn check_topic(topic: &str) -> Result<(), Refusal> {

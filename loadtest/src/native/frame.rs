@@ -242,10 +242,11 @@ mod tests {
             Frame::split_off(&mut stream, 1 << 20).unwrap();
             let frame = Frame::split_off(&mut stream, 1 << 20).unwrap().unwrap();
             let header = frame.header().unwrap();
-            let Request::Send(send) = Request::decode(&header, &frame).unwrap() else {
+            let opaque = header.opaque;
+            let Request::Send(send) = Request::decode(header, &frame).unwrap() else {
                 panic!("not a send")
             };
-            assert_eq!((header.opaque, send.fields.queue_id), (1_000_000_123, 3));
+            assert_eq!((opaque, send.fields.queue_id), (1_000_000_123, 3));
             let id = Properties::new(send.properties())
                 .find("UNIQ_KEY")
                 .map(str::to_owned);

@@ -105,11 +105,12 @@ async fn store(mut stream: TcpStream, file: &RoundFile) -> io::Result<()> {
             Frame::split_off(&mut input, FRAME_BYTES_MAX).map_err(io::Error::other)?
         {
             let header = frame.header().map_err(io::Error::other)?;
-            let request = Request::decode(&header, &frame).map_err(io::Error::other)?;
+            let opaque = header.opaque;
+            let request = Request::decode(header, &frame).map_err(io::Error::other)?;
             if let Request::Send(send) = request {
                 put_record(&send, &mut records);
             }
-            template.put(&mut output, header.opaque);
+            template.put(&mut output, opaque);
         }
         if !records.is_empty() {
             let mark = file.stage(&records);

@@ -26,7 +26,7 @@ impl OffsetMessageId {
     /// to a send carries one.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(56);
+        let mut text = String::with_capacity(if self.host.is_ipv4() { 32 } else { 56 });
         match self.host.ip() {
             IpAddr::V4(ip) => push_hex(&mut text, &ip.octets()),
             IpAddr::V6(ip) => push_hex(&mut text, &ip.octets()),

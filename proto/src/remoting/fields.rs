@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::Text;
 
 /// The pairs of one frame as they were read, borrowed from it where nothing was escaped.
-pub type Pairs<'a> = [(Cow<'a, str>, Cow<'a, str>)];
+pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// Why the parameters of a known command could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +47,11 @@ impl Ext {
     }
 
     /// Keeps every pair of a frame.
-    pub fn keep(pairs: &Pairs<'_>, frame: &Bytes) -> Self {
-        let keep = |text: &str| Text::take(text, frame);
+    pub fn keep(pairs: Pairs<'_>, frame: &Bytes) -> Self {
+        let keep = |text| Text::take(text, frame);
         Self(
             pairs
-                .iter()
+                .into_iter()
                 .map(|(key, value)| (keep(key), keep(value)))
                 .collect(),
         )
@@ -59,12 +59,12 @@ impl Ext {
 
     /// The pairs as borrowed ones, to read a typed header from.
     pub fn read<T: Fields>(&self) -> Result<T, FieldError> {
-        let pairs: Vec<_> = self
+        let pairs = self
             .0
             .iter()
             .map(|(key, value)| (Cow::Borrowed(&**key), Cow::Borrowed(&**value)))
             .collect();
-        T::read(&pairs, &Bytes::new())
+        T::read(pairs, &Bytes::new())
     }
 
     pub fn write<S: Sink>(&self, sink: &mut S) {
@@ -84,13 +84,14 @@ impl Sink for Ext {
 pub trait Fields: Sized {
     /// # Errors
     /// When a mandatory parameter is missing, occurs twice, or is not of its type.
-    fn read(pairs: &Pairs<'_>, frame: &Bytes) -> Result<Self, FieldError>;
+    fn read(pairs: Pairs<'_>, frame: &Bytes) -> Result<Self, FieldError>;
     fn write<S: Sink>(&self, sink: &mut S);
 }
 
 /// One parameter's type.
 pub trait Value: Sized {
-    fn parse(text: &str, frame: &Bytes) -> Option<Self>;
+    /// Takes `text` away only when it succeeds.
+    fn parse(text: &mut Cow<'_, str>, frame: &Bytes) -> Option<Self>;
     fn put<S: Sink>(&self, name: &str, sink: &mut S);
     /// What an absent parameter means; `None` makes the parameter mandatory.
     fn absent() -> Option<Self> {
@@ -98,13 +99,17 @@ pub trait Value: Sized {
     }
 }
 
-/// Turning borrowed text into [`Text`] without a copy where it lies in the frame.
+/// Turning text into [`Text`] without a copy where it is owned, or lies in the frame.
 trait Take {
-    fn take(text: &str, frame: &Bytes) -> Text;
+    fn take(text: Cow<'_, str>, frame: &Bytes) -> Text;
 }
 
 impl Take for Text {
-    fn take(text: &str, frame: &Bytes) -> Text {
+    fn take(text: Cow<'_, str>, frame: &Bytes) -> Text {
+        let text = match text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => return Self::from(text),
+        };
         let (start, have) = (frame.as_ptr() as usize, frame.len());
         let at = (text.as_ptr() as usize).wrapping_sub(start);
         if !text.is_empty() && at < have && have - at >= text.len() {
@@ -118,8 +123,8 @@ impl Take for Text {
 }
 
 impl Value for Text {
-    fn parse(text: &str, frame: &Bytes) -> Option<Self> {
-        Some(Self::take(text, frame))
+    fn parse(text: &mut Cow<'_, str>, frame: &Bytes) -> Option<Self> {
+        Some(Self::take(std::mem::take(text), frame))
     }
 
     fn put<S: Sink>(&self, name: &str, sink: &mut S) {
@@ -130,7 +135,7 @@ impl Value for Text {
 macro_rules! number {
     ($($type:ty),*) => {$(
         impl Value for $type {
-            fn parse(text: &str, _: &Bytes) -> Option<Self> {
+            fn parse(text: &mut Cow<'_, str>, _: &Bytes) -> Option<Self> {
                 text.trim().parse().ok()
             }
 
@@ -143,7 +148,7 @@ macro_rules! number {
 number!(i32, i64, u32);
 
 impl Value for bool {
-    fn parse(text: &str, _: &Bytes) -> Option<Self> {
+    fn parse(text: &mut Cow<'_, str>, _: &Bytes) -> Option<Self> {
         // compat: RemotingCommand#decodeCommandCustomHeader uses Boolean.parseBoolean: never fails.
         Some(text.eq_ignore_ascii_case("true"))
     }
@@ -154,7 +159,7 @@ impl Value for bool {
 }
 
 impl<T: Value> Value for Option<T> {
-    fn parse(text: &str, frame: &Bytes) -> Option<Self> {
+    fn parse(text: &mut Cow<'_, str>, frame: &Bytes) -> Option<Self> {
         // An optional number that was sent empty counts as absent.
         match T::parse(text, frame) {
             None if text.trim().is_empty() => Some(None),
@@ -192,15 +197,15 @@ macro_rules! wire_fields {
         impl $crate::remoting::fields::Fields for $name {
             #[allow(unused_variables, unused_mut, reason = "a header may have no fields")]
             fn read(
-                pairs: &$crate::remoting::fields::Pairs<'_>,
+                pairs: $crate::remoting::fields::Pairs<'_>,
                 frame: &bytes::Bytes,
             ) -> Result<Self, $crate::remoting::fields::FieldError> {
                 use $crate::remoting::fields::{FieldError, Value};
                 $( let mut $field: Option<$type> = None; )*
-                for (key, value) in pairs {
+                for (key, mut value) in pairs {
                     match key.as_ref() {
                         $( $wire $(| $also)* => {
-                            let parsed = <$type as Value>::parse(value, frame).ok_or_else(|| {
+                            let parsed = <$type as Value>::parse(&mut value, frame).ok_or_else(|| {
                                 FieldError::Illegal { name: $wire, value: value.chars().take(64).collect() }
                             })?;
                             if $field.replace(parsed).is_some() {
@@ -244,11 +249,11 @@ mod tests {
     }
 
     fn read(pairs: &[(&str, &str)]) -> Result<Sample, FieldError> {
-        let pairs: Vec<_> = pairs
+        let pairs = pairs
             .iter()
             .map(|(k, v)| (Cow::from(*k), Cow::from(*v)))
             .collect();
-        Sample::read(&pairs, &Bytes::new())
+        Sample::read(pairs, &Bytes::new())
     }
 
     #[test]
@@ -283,7 +288,8 @@ mod tests {
     #[test]
     fn text_inside_the_frame_is_not_copied() {
         let frame = Bytes::from_static(b"..orders..");
-        let taken = Text::take(std::str::from_utf8(&frame[2..8]).unwrap(), &frame);
+        let inside = std::str::from_utf8(&frame[2..8]).unwrap();
+        let taken = Text::take(inside.into(), &frame);
         assert_eq!(
             (&*taken, taken.as_bytes().as_ptr()),
             ("orders", frame[2..].as_ptr())

@@ -88,7 +88,7 @@ pub struct Header<'a> {
     pub opaque: i32,
     pub flag: i32,
     pub remark: Option<Cow<'a, str>>,
-    pub ext: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub ext: Pairs<'a>,
 }
 
 impl<'a> Header<'a> {
@@ -107,10 +107,6 @@ impl<'a> Header<'a> {
 
     pub fn is_oneway(&self) -> bool {
         self.flag & ONEWAY != 0
-    }
-
-    pub fn pairs(&self) -> &Pairs<'a> {
-        &self.ext
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::fields::Sink;
+use super::fields::{Pairs, Sink};
 use super::header::{
     Envelope, FIELDS_MAX, Header, HeaderError, JSON_DEPTH_MAX, KEY_BYTES_MAX, Language,
     REMARK_BYTES_MAX, VALUE_BYTES_MAX, language_named,
@@ -54,13 +54,8 @@ pub(super) fn encode(
 }
 
 fn string(out: &mut BytesMut, text: &str) {
-    // Nearly every text needs no escape, and then a copy is all there is to do. Looks at every byte
-    // without branching, so that it takes a few vector steps.
-    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    if !text
-        .bytes()
-        .fold(false, |found, byte| found | special(byte))
-    {
+    // Nearly every text needs no escape, and then a copy is all there is to do.
+    if super::header_json_fast::run(text.as_bytes()).is_none() {
         out.reserve(text.len() + 2);
         out.put_u8(b'"');
         out.extend_from_slice(text.as_bytes());
@@ -195,28 +190,26 @@ fn number<'de, A: MapAccess<'de>>(map: &mut A) -> Result<i32, A::Error> {
 /// `extFields`: an object of scalars, or null.
 struct ExtObject;
 
-type Ext<'de> = Vec<(Cow<'de, str>, Cow<'de, str>)>;
-
 impl<'de> DeserializeSeed<'de> for ExtObject {
-    type Value = Ext<'de>;
+    type Value = Pairs<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Ext<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Pairs<'de>, D::Error> {
         input.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for ExtObject {
-    type Value = Ext<'de>;
+    type Value = Pairs<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of strings")
     }
 
-    fn visit_unit<E>(self) -> Result<Ext<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Pairs<'de>, E> {
         Ok(Vec::new())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ext<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
         // Room for the widest everyday header, a send, without growing on the way.
         let mut pairs = Vec::with_capacity(16);
         while let Some(key) = map.next_key_seed(Scalar)? {

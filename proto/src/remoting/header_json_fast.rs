@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::fields::Pairs;
 use super::header::{
     FIELDS_MAX, Header, KEY_BYTES_MAX, Language, REMARK_BYTES_MAX, VALUE_BYTES_MAX, language_named,
 };
@@ -79,6 +80,25 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Header<'_>> {
     (scan.at == bytes.len() && seen & 1 != 0 && remark_fits).then_some(header)
 }
 
+/// How many bytes come before a quote, an escape, or what no string may hold; `None` when all do.
+pub(super) fn run(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The high bit of each byte below `limit`. What is found wrongly is above what is found rightly,
+    // and only the lowest counts.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES << 7);
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let ends = below(word, 0x20) | is(word, b'"') | is(word, b'\\');
+        if ends != 0 {
+            return Some(at * 8 + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    Some(words.len() * 8 + rest.iter().position(ends)?)
+}
+
 struct Scan<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -120,10 +140,8 @@ impl<'a> Scan<'a> {
         Some(text)
     }
 
-    /// How many bytes come before a quote, an escape, or what no string may hold.
     fn run(&self) -> Option<usize> {
-        let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-        self.bytes.get(self.at..)?.iter().position(ends)
+        run(self.bytes.get(self.at..)?)
     }
 
     fn string(&mut self) -> Option<Cow<'a, str>> {
@@ -167,19 +185,18 @@ impl<'a> Scan<'a> {
             b'b' => '\u{8}',
             b'f' => '\u{c}',
             b'u' => {
-                let digits = self.text.get(self.at..self.at + 4)?;
-                if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                    return None;
+                let mut code = 0;
+                for _ in 0..4 {
+                    code = code * 16 + char::from(self.next()?).to_digit(16)?;
                 }
-                self.at += 4;
                 // Surrogates come in pairs, which are left to the other way.
-                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                char::from_u32(code)?
             }
             _ => return None,
         })
     }
 
-    fn pairs(&mut self, pairs: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Option<()> {
+    fn pairs(&mut self, pairs: &mut Pairs<'a>) -> Option<()> {
         self.take(b'{')?;
         if self.bytes.get(self.at) == Some(&b'}') {
             self.at += 1;
@@ -216,6 +233,27 @@ mod tests {
         let text = br#"{"code":310,"extFields":{"a":"pg","e":"-1","i":"K\u0001v\u0002\"\\\u00e9x"},"flag":0,"language":"JAVA","opaque":-7,"serializeTypeCurrentRPC":"JSON","version":475}"#;
         let header = decode(text).unwrap();
         assert_eq!(Ok(header), super::super::header_json::decode_any(text));
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_byte_that_is_special_wherever_that_lies() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                // Neighbours that differ from a special one by a bit or a carry.
+                for other in [b'!', b'#', b'[', b']', b' ', 0x7f, 0x80, 0xa2, 0xff] {
+                    let mut bytes = [other; 20];
+                    bytes[at] = byte;
+                    let slow = bytes.iter().position(|b| *b < 0x20 || b"\"\\".contains(b));
+                    assert_eq!(run(&bytes), slow, "{byte} at {at} among {other}");
+                    bytes[19] = b'"';
+                    assert_eq!(
+                        run(&bytes),
+                        slow.or(Some(19)),
+                        "{byte} at {at} among {other}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Reply {
         }
     }
 
-    pub fn decode(header: &Header<'_>, frame: &Frame) -> Self {
+    pub fn decode(header: Header<'_>, frame: &Frame) -> Self {
         let body = if frame.body.is_empty() {
             Vec::new()
         } else {
@@ -144,7 +144,7 @@ impl Reply {
         Self {
             code: ResponseCode(header.code),
             remark: header.remark.as_deref().map(Text::from),
-            content: Content::Ext(Ext::keep(header.pairs(), frame.header_bytes())),
+            content: Content::Ext(Ext::keep(header.ext, frame.header_bytes())),
             body,
         }
     }

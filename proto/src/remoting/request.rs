@@ -87,8 +87,8 @@ macro_rules! table {
             ///
             /// # Errors
             /// When parameters or body of a known code cannot be read.
-            pub fn decode(header: &Header<'_>, frame: &Frame) -> Result<Self, RequestError> {
-                let (pairs, bytes) = (header.pairs(), frame.header_bytes());
+            pub fn decode(header: Header<'_>, frame: &Frame) -> Result<Self, RequestError> {
+                let (pairs, bytes) = (header.ext, frame.header_bytes());
                 let body = || frame.body.clone();
                 Ok(match header.code {
                     SEND | SEND_V2 | SEND_BATCH => {

@@ -46,7 +46,7 @@ fn head(header: &Header<'_>, frame: &Frame) -> BytesMut {
         remark: header.remark.as_deref(),
     };
     let mut head = BytesMut::new();
-    let pairs = Pairs(Ext::keep(header.pairs(), frame.header_bytes()));
+    let pairs = Pairs(Ext::keep(header.ext.clone(), frame.header_bytes()));
     let (how, body) = (frame.serialization(), frame.body.len());
     encode_head(&envelope, how, &pairs, body, &mut head);
     head
@@ -81,7 +81,7 @@ fn again<E: WriteExt>(what: &E, envelope: &Envelope<'_>, how: Serialization, bod
 /// The parameters of a frame, sorted.
 fn sorted_pairs(frame: &Frame) -> Vec<(String, String)> {
     let header = frame.header().unwrap();
-    let pairs = header.pairs().iter();
+    let pairs = header.ext.iter();
     let mut pairs: Vec<_> = pairs
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();

@@ -26,7 +26,7 @@ fn captured(name: &str) -> Vec<(String, Reply, Vec<u8>)> {
         let frame = fixture::frame(&bytes);
         let header = frame.header().unwrap();
         assert!(header.is_response(), "{file}");
-        (file, Reply::decode(&header, &frame), bytes)
+        (file, Reply::decode(header, &frame), bytes)
     };
     frames.into_iter().map(read).collect()
 }
@@ -52,7 +52,7 @@ where
         for how in [Serialization::Json, Serialization::Binary] {
             let envelope = Envelope::response(code.0, 7, remark);
             let frame = again(&ours, &envelope, how, &ours.whole_body());
-            let back = Reply::decode(&frame.header().unwrap(), &frame);
+            let back = Reply::decode(frame.header().unwrap(), &frame);
             assert_eq!(back.read::<T>().as_ref(), Ok(fields), "{file} {how:?}");
             assert_eq!(
                 (back.remark, back.body),

@@ -180,7 +180,7 @@ fn read(file: &str, bytes: &[u8]) -> Request {
         "{file}"
     );
     assert_eq!(header.is_oneway(), file.contains("-oneway"), "{file}");
-    Request::decode(&header, &frame).unwrap()
+    Request::decode(header, &frame).unwrap()
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn our_own_requests_read_back_and_carry_what_java_carries() {
         let envelope = Envelope::request(request.code(), 7, false);
         for how in [Serialization::Json, Serialization::Binary] {
             let frame = again(&request, &envelope, how, &request.body());
-            let back = Request::decode(&frame.header().unwrap(), &frame);
+            let back = Request::decode(frame.header().unwrap(), &frame);
             assert_eq!(back.as_ref(), Ok(&request), "{name} {how:?}");
             if name.starts_with("send-v1") {
                 // We only send the form with letters.

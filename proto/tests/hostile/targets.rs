@@ -184,18 +184,18 @@ pub(super) fn use_frame(frame: &Frame) {
         flag: header.flag,
         remark: header.remark.as_deref(),
     };
-    let pairs = Pairs(Ext::keep(header.pairs(), frame.header_bytes()));
+    let pairs = Pairs(Ext::keep(header.ext.clone(), frame.header_bytes()));
     let how = frame.serialization();
     let again = written(&envelope, how, &pairs, &frame.body);
     // Numbers that the binary form cannot hold come from the JSON form only, and go back to it.
     assert_eq!(again.header().as_ref(), Ok(&header));
 
     if header.is_response() {
-        use_reply(&Reply::decode(&header, frame));
-    } else if let Ok(request) = Request::decode(&header, frame) {
+        use_reply(&Reply::decode(header, frame));
+    } else if let Ok(request) = Request::decode(header, frame) {
         let envelope = Envelope::request(request.code(), 1, false);
         let again = written(&envelope, Serialization::Json, &request, &request.body());
-        let back = Request::decode(&again.header().unwrap(), &again);
+        let back = Request::decode(again.header().unwrap(), &again);
         assert_eq!(back, Ok(request));
         use_body::<RegisterBody>(&frame.body);
     }
