@@ -49,7 +49,8 @@ impl Store {
         self.queue_files
             .write_dirty(&self.queues, &mut persisting.unsynced)
             .map_err(PersistError::Io)?;
-        let index = self.index.write_backlog().map_err(PersistError::Io)?;
+        let index = self.index.write_backlog(target.end);
+        let index = index.map_err(PersistError::Io)?;
         if let Err(error) = self.sync_caches(&mut persisting.unsynced) {
             self.stop_unflushed();
             return Err(WriteError::Flush(error).into());

@@ -162,10 +162,15 @@ impl KeyIndex {
             .map_or(0, |last| last.header.end_offset)
     }
 
-    /// Writes the entries that wait. They stay searchable all the time.
-    pub(crate) fn write_backlog(&self) -> io::Result<IndexPosition> {
+    /// Writes the entries that wait, of records below `end`: those of others wait on, because a
+    /// checkpoint vouches for all that is written. They stay searchable all the time.
+    pub(crate) fn write_backlog(&self, end: u64) -> io::Result<IndexPosition> {
         let mut files = self.files.lock();
-        let entries = self.backlog.lock().clone();
+        let entries: Vec<KeyEntry> = {
+            let backlog = self.backlog.lock();
+            let below = backlog.iter().take_while(|entry| entry.log_offset < end);
+            below.copied().collect()
+        };
         let mut rest = entries.as_slice();
         while let Some(first) = rest.first() {
             if files.files.last().is_none_or(|last| last.room() == 0) {
@@ -257,4 +262,40 @@ impl KeyIndex {
 /// compat: `IndexFile#indexKeyHashMethod`: the absolute value, 0 when there is none.
 pub(crate) fn key_hash(java_hash: i32) -> i32 {
     java_hash.checked_abs().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::MemoryDisk;
+
+    #[test]
+    fn only_entries_of_records_below_the_end_are_written_and_counted() {
+        let (slots, entries) = (8, 100);
+        let disk = Arc::new(MemoryDisk::new());
+        disk.create_folders("/index".as_ref()).unwrap();
+        let index = KeyIndex::new(disk, "/index".into(), Shape { slots, entries });
+        let entry = |nth: u64| KeyEntry {
+            hash: 7,
+            log_offset: nth * 100,
+            store_timestamp: 1_000_000,
+        };
+        index.backlog().extend((0..4).map(entry));
+        let found = || {
+            let mut all = Vec::new();
+            let mut found = |offset| {
+                all.push(offset);
+                true
+            };
+            index.find(7, 0, i64::MAX, &mut found).unwrap();
+            all
+        };
+        let first = index.write_backlog(200).unwrap();
+        assert_eq!((first.files, first.count), (1, 3), "numbers begin with 1");
+        assert_eq!(found(), [300, 200, 100, 0], "what waits is found as well");
+        let all = index.write_backlog(u64::MAX).unwrap();
+        assert_eq!(all.count, 5);
+        assert!(index.roll_back(first).unwrap());
+        assert_eq!(found(), [100, 0]);
+    }
 }

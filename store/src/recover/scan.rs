@@ -151,7 +151,8 @@ impl Recovery {
         self.queue_files
             .write_dirty(&self.queues, &mut self.unsynced)
             .map_err(at(self.queue_files.folder()))?;
-        self.index.write_backlog().map_err(at(&self.config.root))?;
+        let written = self.index.write_backlog(u64::MAX);
+        written.map_err(at(&self.config.root))?;
         Ok(())
     }
 
