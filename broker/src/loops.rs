@@ -53,8 +53,13 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
     if !is_sync {
         let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
         log_tasks.essential_thread("log-flusher", move || {
-            while stop.rest(flusher.config().flush.interval) {
+            // Counted from the beginning of the last flush: what came during a slow one waits for one
+            // flush more, and for no interval besides.
+            let mut took = Duration::ZERO;
+            while stop.rest(flusher.config().flush.interval.saturating_sub(took)) {
+                let begun = Instant::now();
                 flusher.store.flush_once()?;
+                took = begun.elapsed();
             }
             Ok::<(), WriteError>(())
         })?;
