@@ -13,7 +13,6 @@ use crate::Store;
 use crate::expire::DiskLevel;
 use crate::queue::{Queue, QueueError};
 use crate::staging::Staging;
-use crate::sync::MutexGuard;
 
 /// Where a message will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +98,8 @@ impl Store {
         let mut staging = self.intake.staging.lock();
         self.make_room(&mut staging, ready.size)?;
         let appended = staging.push(draft, ready, now_ms, self.config.record_crc);
-        self.wake_writer(staging);
+        drop(staging);
+        self.intake.staged.notify_one();
         Ok(appended)
     }
 
@@ -129,7 +129,8 @@ impl Store {
             .zip(ready)
             .map(|(draft, ready)| staging.push(draft, ready, now_ms, self.config.record_crc))
             .collect();
-        self.wake_writer(staging);
+        drop(staging);
+        self.intake.staged.notify_one();
         Ok(appended)
     }
 
@@ -175,14 +176,6 @@ impl Store {
         self.log.make_ready(segment_end + needed).map_err(no_room)?;
         staging.roll(segment_end);
         Ok(())
-    }
-
-    fn wake_writer(&self, mut staging: MutexGuard<'_, Staging>) {
-        let writer_waits = std::mem::take(&mut staging.writer_waits);
-        drop(staging);
-        if writer_waits {
-            self.intake.staged.notify_one();
-        }
     }
 }
 

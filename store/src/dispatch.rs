@@ -68,6 +68,10 @@ impl Store {
         drop(hashes);
         {
             let mut dispatched = self.marks.dispatched.lock();
+            assert!(
+                dispatched.end <= batch.end.0 && batch.end <= self.appended_to(),
+                "batches are made readable in their order, when they are written"
+            );
             dispatched.end = batch.end.0;
             dispatched.units += units;
             dispatched.newest_time = dispatched.newest_time.max(newest_time);

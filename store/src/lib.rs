@@ -15,8 +15,9 @@
 //! ```
 //!
 //! With sync flush the order is write, flush, dispatch, acknowledge; else write, dispatch,
-//! acknowledge, and flushes come by the clock. Four marks only move forward, and at any moment
-//! `dispatched_to <= appended_to` and `durable_to <= appended_to`.
+//! acknowledge, and flushes come by the clock. Three marks only move forward, and at any moment
+//! `dispatched_to <= appended_to` and `durable_to <= appended_to`. What must hold for a message to be
+//! acknowledged is asserted by the step that relies on it; a step that panics moves no mark.
 
 mod append;
 mod by_time;

@@ -91,11 +91,7 @@ impl Store {
     /// # Errors
     /// [`PersistError`]; then the next start is one after a crash.
     pub fn close(&self) -> Result<(), PersistError> {
-        {
-            let mut staging = self.intake.staging.lock();
-            staging.halt = staging.halt.or(Some(Halt::Closed));
-            self.intake.staged.notify_all();
-        }
+        self.halt(Halt::Closed);
         while let Some(batch) = self.write_staged(Duration::ZERO)? {
             self.dispatch(batch, &mut |_| {});
         }

@@ -3,19 +3,25 @@
 //! Owns the buffer that appenders fill under one short lock and that the writer takes as a whole.
 //! Offsets are given out here, so log order, queue order and time order are one order. The buffer
 //! holds whole records only; where the log skips to a new segment, a new run begins.
+//!
+//! Invariant: batches follow each other without a gap, see [`Batch::assert_follows`].
 
 use std::sync::Arc;
 
-use proto::message::{BLANK_BYTES, Draft, LogOffset, Placement, QueueOffset, blank_record};
+use proto::message::{
+    BLANK_BYTES, Draft, LogOffset, Placement, QueueOffset, blank_record, seal_crc,
+};
 
 use crate::append::{Appended, ReadyDraft};
 use crate::queue::Queue;
 use crate::sync::atomic::Ordering;
 
-/// Why nothing more is taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why nothing more is taken in; the worse reason comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Halt {
+    /// What is staged is still written.
     Closed,
+    /// Nothing is.
     Failed,
 }
 
@@ -25,8 +31,6 @@ pub(crate) struct Staging {
     /// Where the next record goes.
     pub(crate) end: u64,
     pub(crate) halt: Option<Halt>,
-    /// The writer sleeps and wants to be woken.
-    pub(crate) writer_waits: bool,
     /// The store time of the newest record; times never go back.
     last_timestamp: i64,
 }
@@ -79,6 +83,41 @@ impl Batch {
         self.placed.len()
     }
 
+    /// Puts in the CRCs of whole records.
+    pub(crate) fn seal(&mut self) {
+        for placed in &self.placed {
+            let end = placed.begin + placed.size as usize;
+            seal_crc(&mut self.bytes[placed.begin..end]);
+        }
+    }
+
+    /// What is to be written where, in the order of the log.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let ends = self.runs.iter().skip(1).map(|run| run.begin);
+        let ends = ends.chain([self.bytes.len()]);
+        self.runs
+            .iter()
+            .zip(ends)
+            .map(|(run, end)| (run.log_offset, &self.bytes[run.begin..end]))
+    }
+
+    /// A batch begins where the log ends, or at the next segment when there is no place for a blank
+    /// record, and it has all the bytes up to where the next record goes. One that does not would
+    /// be acknowledged without being in the log.
+    pub(crate) fn assert_follows(&self, log_end: u64) {
+        let begin = self.runs.first().map_or(log_end, |run| run.log_offset);
+        let gap = begin.checked_sub(log_end);
+        assert!(
+            gap.is_some_and(|bytes| bytes < u64::from(BLANK_BYTES)),
+            "a batch begins where the log ends: at {log_end}, not at {begin}"
+        );
+        let end = self
+            .pieces()
+            .last()
+            .map_or(begin, |(at, bytes)| at + bytes.len() as u64);
+        assert_eq!(end, self.end.0, "a batch ends where the next one begins");
+    }
+
     /// Empties the batch and keeps its memory, unless a burst made it large.
     pub(crate) fn clear(&mut self) {
         const BYTES_KEPT: usize = 8 << 20;
@@ -100,7 +139,6 @@ impl Staging {
             batch: Batch::default(),
             end,
             halt: None,
-            writer_waits: false,
             last_timestamp,
         }
     }
@@ -181,5 +219,49 @@ impl Staging {
             end: LogOffset(self.end),
             store_timestamp: self.last_timestamp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of 100 bytes is filled to 80, then 30 bytes follow in the next one.
+    fn rolled() -> Batch {
+        let mut staging = Staging::new(60, 0);
+        staging.begin_run();
+        staging.batch.bytes.extend([1; 20]);
+        staging.end += 20;
+        staging.roll(100);
+        staging.batch.bytes.extend([2; 30]);
+        staging.end += 30;
+        let mut batch = staging.batch;
+        batch.end = LogOffset(staging.end);
+        batch
+    }
+
+    #[test]
+    fn pieces_are_what_lies_together_in_the_log() {
+        let batch = rolled();
+        let pieces: Vec<_> = batch
+            .pieces()
+            .map(|(at, bytes)| (at, bytes.len()))
+            .collect();
+        assert_eq!(pieces, [(60, 28), (100, 30)]);
+        batch.assert_follows(60);
+    }
+
+    #[test]
+    #[should_panic(expected = "a batch begins where the log ends")]
+    fn a_batch_behind_one_that_was_lost_is_not_written() {
+        rolled().assert_follows(50);
+    }
+
+    #[test]
+    #[should_panic(expected = "a batch ends where the next one begins")]
+    fn a_batch_that_lacks_a_byte_is_not_written() {
+        let mut batch = rolled();
+        batch.bytes.pop();
+        batch.assert_follows(60);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use proto::message::{LogOffset, QueueId, QueueOffset};
+use proto::message::{LogOffset, QueueId};
 
 use crate::Config;
 use crate::expire::{DiskLevel, Expiry};
@@ -14,7 +14,7 @@ use crate::marks::Marks;
 use crate::persist::Persisting;
 use crate::queue::{QueueFiles, Queues};
 use crate::read::QueueBounds;
-use crate::staging::{Batch, Staging};
+use crate::staging::{Batch, Halt, Staging};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Condvar, Mutex};
 use crate::write::WriteError;
@@ -117,17 +117,10 @@ impl Store {
             .queues
             .all()
             .into_iter()
-            .map(|queue| {
-                let state = queue.state.lock();
-                let bounds = QueueBounds {
-                    min: QueueOffset(state.min),
-                    max: QueueOffset(state.end()),
-                };
-                QueueListing {
-                    topic: Arc::clone(&queue.topic),
-                    queue_id: queue.id,
-                    bounds,
-                }
+            .map(|queue| QueueListing {
+                topic: Arc::clone(&queue.topic),
+                queue_id: queue.id,
+                bounds: queue.bounds(),
             })
             .collect();
         listed.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
@@ -159,7 +152,7 @@ impl Store {
                 _ => segment.file.size_bytes().unwrap_or(segment.bytes),
             };
             if bytes < segment.bytes {
-                self.stop();
+                self.halt(Halt::Failed);
                 let file = segment.path.clone();
                 return Err(WriteError::Shortened { file, bytes });
             }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use proto::message::{LogOffset, seal_crc};
+use proto::message::LogOffset;
 
 use crate::files::File;
 use crate::staging::{Batch, Halt};
@@ -38,28 +38,13 @@ impl Store {
         let Some(mut batch) = self.take_staged(timeout)? else {
             return Ok(None);
         };
+        batch.assert_follows(self.marks.appended_to.load(Ordering::Acquire));
         if self.config.record_crc {
-            for placed in &batch.placed {
-                let end = placed.begin + placed.size as usize;
-                if let Some(record) = batch.bytes.get_mut(placed.begin..end) {
-                    seal_crc(record);
-                }
-            }
+            batch.seal();
         }
-        let mut ends = batch
-            .runs
-            .iter()
-            .skip(1)
-            .map(|run| run.begin)
-            .chain([batch.bytes.len()]);
-        for run in &batch.runs {
-            let end = ends.next().unwrap_or(run.begin);
-            let bytes = batch.bytes.get(run.begin..end).unwrap_or(&[]);
-            if bytes.is_empty() {
-                continue;
-            }
-            if let Err(error) = self.log.write_at(run.log_offset, bytes) {
-                self.stop();
+        for (log_offset, bytes) in batch.pieces() {
+            if let Err(error) = self.log.write_at(log_offset, bytes) {
+                self.halt(Halt::Failed);
                 return Err(WriteError::Write(error));
             }
         }
@@ -69,12 +54,10 @@ impl Store {
     }
 
     fn take_staged(&self, timeout: Duration) -> Result<Option<Batch>, WriteError> {
-        let mut spare = self.intake.spare_batches.lock().pop().unwrap_or_default();
+        let spare = self.intake.spare_batches.lock().pop().unwrap_or_default();
         let mut staging = self.intake.staging.lock();
         if staging.batch.runs.is_empty() && staging.halt.is_none() {
-            staging.writer_waits = true;
             self.intake.staged.wait_for(&mut staging, timeout);
-            staging.writer_waits = false;
         }
         if staging.halt == Some(Halt::Failed) {
             return Err(WriteError::Stopped);
@@ -84,9 +67,9 @@ impl Store {
             self.recycle(spare);
             return Ok(None);
         }
-        std::mem::swap(&mut staging.batch, &mut spare);
-        spare.end = LogOffset(staging.end);
-        Ok(Some(spare))
+        let mut batch = std::mem::replace(&mut staging.batch, spare);
+        batch.end = LogOffset(staging.end);
+        Ok(Some(batch))
     }
 
     /// Keeps the memory of a batch for the next one.
@@ -105,11 +88,10 @@ impl Store {
     /// [`WriteError`]; then the store has stopped.
     pub fn flush_once(&self) -> Result<LogOffset, WriteError> {
         let _one_at_a_time = self.steps.flushing.lock();
-        if self.intake.staging.lock().halt == Some(Halt::Failed) {
-            return Err(WriteError::Stopped);
-        }
+        self.check_sound()?;
         let from = self.marks.durable_to.load(Ordering::Acquire);
         let to = self.marks.appended_to.load(Ordering::Acquire);
+        assert!(from <= to, "only what is written is durable");
         if from < to {
             if let Err(error) = self.log.sync(from, to) {
                 self.stop_unflushed();
@@ -122,9 +104,7 @@ impl Store {
 
     /// Makes the zeros durable that were put into a file of the log. Covers records as well.
     pub(crate) fn flush_filled(&self, filled: &dyn File) -> Result<(), WriteError> {
-        if self.intake.staging.lock().halt == Some(Halt::Failed) {
-            return Err(WriteError::Stopped);
-        }
+        self.check_sound()?;
         filled.sync_data().map_err(|error| {
             self.stop_unflushed();
             WriteError::Flush(error)
@@ -134,14 +114,24 @@ impl Store {
     /// After a failed flush: stops, and sees to it that the next start does not trust the system
     /// with what may not have reached the disk.
     pub(crate) fn stop_unflushed(&self) {
-        self.stop();
+        self.halt(Halt::Failed);
         let from = self.marks.durable_to.load(Ordering::Acquire);
         unflushed::note(&*self.disk, &self.paths.abort, from);
     }
 
-    /// After a failure: takes nothing more in, and wakes a waiting writer to hear of it.
-    pub(crate) fn stop(&self) {
-        self.intake.staging.lock().halt = Some(Halt::Failed);
+    /// Takes nothing more in, and wakes a waiting writer to hear of it.
+    pub(crate) fn halt(&self, why: Halt) {
+        let mut staging = self.intake.staging.lock();
+        staging.halt = staging.halt.max(Some(why));
+        drop(staging);
         self.intake.staged.notify_all();
+    }
+
+    /// Neither a write nor a flush has failed.
+    fn check_sound(&self) -> Result<(), WriteError> {
+        match self.intake.staging.lock().halt {
+            Some(Halt::Failed) => Err(WriteError::Stopped),
+            Some(Halt::Closed) | None => Ok(()),
+        }
     }
 }

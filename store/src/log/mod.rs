@@ -149,18 +149,25 @@ impl CommitLog {
         self.segment_at(offset)?.slice(offset, bytes)
     }
 
-    /// Writes bytes that do not cross a segment.
+    /// Writes bytes where room was made for them, which is inside of one segment.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let segment = self.segment_at(offset).ok_or(io::ErrorKind::NotFound)?;
+        let end = offset + bytes.len() as u64;
+        let room_end = self.ready_to.load(Ordering::Acquire);
+        assert!(
+            end <= room_end.min(segment.base + self.segment_bytes),
+            "room is made before a place is given out"
+        );
         segment.file.write_all_at(bytes, offset - segment.base)
     }
 
     /// Makes everything between two offsets durable.
     pub(crate) fn sync(&self, from: u64, to: u64) -> io::Result<()> {
-        for segment in self.segments() {
-            if segment.base < to && segment.base + self.segment_bytes > from {
-                segment.file.sync_data()?;
-            }
+        let mut at = from;
+        while at < to {
+            let segment = self.segment_at(at).ok_or(io::ErrorKind::NotFound)?;
+            segment.file.sync_data()?;
+            at = segment.base + self.segment_bytes;
         }
         Ok(())
     }
