@@ -43,12 +43,7 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
     let filler = Arc::new(Filler::default());
     let (writer, wake, stop) = (Arc::clone(broker), Arc::clone(&filler), log_tasks.clone());
     log_tasks.essential_thread("log-writer", move || {
-        let outcome = write_log(&writer, is_sync, &wake, &stop);
-        if outcome.is_err() {
-            writer.gates.written.stop();
-            writer.gates.acknowledged.stop();
-        }
-        after_the_cause(outcome, &stop)
+        after_the_cause(write_log(&writer, is_sync, &wake, &stop), &stop)
     })?;
     if !is_sync {
         let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
@@ -81,6 +76,16 @@ fn after_the_cause(outcome: Result<(), WriteError>, stop: &Tasks) -> Result<(), 
     outcome
 }
 
+/// When the writer ends, also by a panic, whoever waits for it hears that the outcome is unknown.
+struct StopAtEnd<'a>(&'a Gates);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.written.stop();
+        self.0.acknowledged.stop();
+    }
+}
+
 /// Woken by appends. The heart of the broker: everything staged is written at once, with sync flush
 /// made durable, made readable, and only then acknowledged; meanwhile the next batch gathers.
 fn write_log(
@@ -90,6 +95,7 @@ fn write_log(
     stop: &Tasks,
 ) -> Result<(), WriteError> {
     let (store, gates): (&Store, &Gates) = (&broker.store, &broker.gates);
+    let _stopped = StopAtEnd(gates);
     loop {
         let Some(batch) = store.write_staged(WRITER_PATIENCE)? else {
             if stop.is_cancelled() {
@@ -97,15 +103,15 @@ fn write_log(
             }
             continue;
         };
-        let written_to = store.appended_to().0;
-        gates.written.advance(written_to);
+        let end = batch.end().0;
+        gates.written.advance(end);
         if store.is_short_of_room() {
             filler.wake();
         }
         if is_sync {
             let durable_to = store.flush_once()?.0;
             assert!(
-                durable_to >= written_to,
+                end <= durable_to,
                 "a flush covers what was written before it"
             );
         }
@@ -119,7 +125,7 @@ fn write_log(
             broker.polls.arrivals.lock().push(queue);
             arrived = true;
         });
-        gates.acknowledged.advance(written_to);
+        gates.acknowledged.advance(end);
         if arrived {
             broker.polls.changed.notify_one();
         }
@@ -349,4 +355,29 @@ async fn wake_polls(broker: &Broker, stop: &Tasks) {
     waiting
         .into_iter()
         .for_each(|pull| answer_again(broker, pull, true));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use runtime::Watermark;
+
+    use super::*;
+    use crate::pressure::Pressure;
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_panicked() {
+        let gates = Gates {
+            written: Watermark::starting_at(7),
+            acknowledged: Watermark::default(),
+            pressure: Pressure::new(std::time::Instant::now()),
+        };
+        let writer = catch_unwind(AssertUnwindSafe(|| {
+            let _stopped = StopAtEnd(&gates);
+            panic!("a broken invariant");
+        }));
+        assert!(writer.is_err() && gates.written.is_stopped() && gates.acknowledged.is_stopped());
+        assert_eq!(gates.written.reached(), 7, "what was reached counts");
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use proto::Text;
@@ -26,8 +27,7 @@ use crate::refusal::Refusal;
 const CLIENT_FLAGS: i32 = 0x1 | 0x2 | 0x700;
 
 pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Answer, Refusal> {
-    let found = broker.state.topics.find(&send.fields.topic);
-    let topic = match found {
+    let topic = match broker.state.topics.find(&send.fields.topic) {
         Some(topic) => topic,
         None => create_topic(broker, send)?,
     };
@@ -41,10 +41,7 @@ pub(super) fn send(broker: &Arc<Broker>, send: &Send, peer: &Peer) -> Result<Ans
         append_one(broker, &config, send, place)
     };
     if outcome.is_err() {
-        broker
-            .figures
-            .put_failed
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        broker.figures.put_failed.fetch_add(1, Relaxed);
     }
     outcome
 }
@@ -58,10 +55,7 @@ fn check(
     peer: &Peer,
 ) -> Result<QueueId, Refusal> {
     let fields = &send.fields;
-    if names::is_closed_to_clients(&fields.topic) {
-        let text = format!("Sending message to topic[{}] is forbidden.", fields.topic);
-        return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
-    }
+    refuse_closed(&fields.topic)?;
     if topic.order && config.topics.permission & 2 == 0 {
         let text = format!(
             "the broker[{}] sending message is forbidden",
@@ -92,24 +86,26 @@ fn check(
         .map_err(|_| illegal_message(broker))
 }
 
+fn refuse_closed(topic: &str) -> Result<(), Refusal> {
+    if names::is_closed_to_clients(topic) {
+        let text = format!("Sending message to topic[{topic}] is forbidden.");
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
+    }
+    Ok(())
+}
+
 /// compat: BrokerFastFailure#cleanExpiredRequestInQueue words it so, but looks at a queue in front
 /// of the log, where we have none.
 fn refuse_under_pressure(broker: &Broker, allowed: Duration) -> Result<(), Refusal> {
-    let gates = &broker.gates;
-    match gates
-        .pressure
-        .too_high(gates.acknowledged.reached(), allowed)
-    {
-        None => Ok(()),
-        Some(waited) => {
-            let text = format!(
-                "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in \
-                 queue: {}ms",
-                waited.as_millis()
-            );
-            Err(Refusal::new(ResponseCode::SYSTEM_BUSY, text))
-        }
-    }
+    let reached = broker.gates.acknowledged.reached();
+    let Some(waited) = broker.gates.pressure.too_high(reached, allowed) else {
+        return Ok(());
+    };
+    let text = format!(
+        "[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, period in queue: {}ms",
+        waited.as_millis()
+    );
+    Err(Refusal::new(ResponseCode::SYSTEM_BUSY, text))
 }
 
 pub(super) fn illegal_message(broker: &Broker) -> Refusal {
@@ -125,27 +121,18 @@ pub(super) fn illegal_message(broker: &Broker) -> Refusal {
 fn create_topic(broker: &Arc<Broker>, send: &Send) -> Result<Arc<TopicConfig>, Refusal> {
     let fields = &send.fields;
     names::check_topic(&fields.topic)?;
-    if names::is_closed_to_clients(&fields.topic) {
-        let text = format!("Sending message to topic[{}] is forbidden.", fields.topic);
-        return Err(Refusal::new(ResponseCode::NO_PERMISSION, text));
-    }
-    let wanted = fields.default_topic_queues;
-    let new = match fields.topic.strip_prefix(names::RETRY_PREFIX) {
-        Some(_) => Some(TopicConfig::new(&fields.topic, 1, 6)),
-        None => crate::topics::from_template(
-            &broker.state.topics,
-            &fields.topic,
-            &fields.default_topic,
-            wanted,
-        ),
+    refuse_closed(&fields.topic)?;
+    let topics = &broker.state.topics;
+    let no_topic = || Refusal::no_topic(&fields.topic);
+    let new = if names::is_retry_topic(&fields.topic) {
+        TopicConfig::new(&fields.topic, 1, 6)
+    } else {
+        let (template, queues) = (&fields.default_topic, fields.default_topic_queues);
+        crate::topics::from_template(topics, &fields.topic, template, queues)
+            .ok_or_else(no_topic)?
     };
-    let new = new.ok_or_else(|| Refusal::no_topic(&fields.topic))?;
     broker.add_topics(vec![new])?;
-    broker
-        .state
-        .topics
-        .find(&fields.topic)
-        .ok_or_else(|| Refusal::no_topic(&fields.topic))
+    topics.find(&fields.topic).ok_or_else(no_topic)
 }
 
 fn append_one(
@@ -249,9 +236,9 @@ pub(super) fn gated(
         .pressure
         .took(last.end.0, gates.acknowledged.reached());
     let gate = if waits {
-        &broker.gates.acknowledged
+        &gates.acknowledged
     } else {
-        &broker.gates.written
+        &gates.written
     };
     Answer::Gated(Gated {
         gate: gate.clone(),
