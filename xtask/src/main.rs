@@ -115,6 +115,27 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
+/// Every file that is, or would be, committed, from the root.
+fn files() -> Vec<PathBuf> {
+    let output = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(root())
+        .output()
+        .expect("git can be run");
+    let names = String::from_utf8_lossy(&output.stdout);
+    let mut paths: Vec<_> = names.split_terminator('\0').map(PathBuf::from).collect();
+    // One that was removed is still listed until the next commit.
+    paths.retain(|path| root().join(path).is_file());
+    paths.sort();
+    paths
+}
+
 /// Where things are built.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

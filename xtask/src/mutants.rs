@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{root, target, tell};
+use super::{files, root, target, tell};
 
 const FOLDER: &str = "store/tests/mutants";
 /// A test that takes longer has not failed.
@@ -96,28 +96,15 @@ pub(crate) fn run() -> bool {
     caught == planted
 }
 
-/// Copies what git knows, as it is in the work tree.
+/// Copies the work tree.
 fn copy_tree(to: &Path) -> io::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
     }
-    let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(root())
-        .output()?;
-    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
-        let (from, to) = (root().join(name), to.join(name));
-        // One that was removed is still listed until the next commit.
-        if from.exists() {
-            fs::create_dir_all(to.parent().unwrap_or(&to))?;
-            fs::copy(from, to)?;
-        }
+    for path in files() {
+        let (from, to) = (root().join(&path), to.join(&path));
+        fs::create_dir_all(to.parent().unwrap_or(&to))?;
+        fs::copy(from, to)?;
     }
     Ok(())
 }

@@ -11,13 +11,9 @@ mod lexer;
 mod names;
 mod sizes;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path};
 
-use crate::tell;
+use crate::{files, tell};
 use lexer::Source;
 
 /// More than this is no source and no fixture, but something that a program left behind.
@@ -67,8 +63,7 @@ impl Text {
 
 /// Prints what is found; `true` if nothing is.
 pub(crate) fn run(root: &Path) -> bool {
-    let paths = listed(root);
-    let (paths, large): (Vec<_>, Vec<_>) = paths
+    let (paths, large): (Vec<_>, Vec<_>) = files()
         .into_iter()
         .partition(|path| size(root, path) <= FILE_BYTES_MAX);
     let texts: Vec<Text> = paths.iter().filter_map(|path| read(root, path)).collect();
@@ -92,30 +87,6 @@ pub(crate) fn run(root: &Path) -> bool {
         ));
     }
     found.is_empty()
-}
-
-/// Every file that is, or would be, committed.
-fn listed(root: &Path) -> Vec<PathBuf> {
-    let output = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(root)
-        .output()
-        .expect("git can be run");
-    let names = String::from_utf8_lossy(&output.stdout);
-    let mut paths: Vec<PathBuf> = names
-        .split('\0')
-        .filter(|n| !n.is_empty())
-        .map(PathBuf::from)
-        .collect();
-    paths.retain(|path| root.join(path).is_file());
-    paths.sort();
-    paths
 }
 
 fn size(root: &Path, path: &Path) -> u64 {
