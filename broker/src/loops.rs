@@ -361,7 +361,7 @@ async fn wake_polls(broker: &Broker, stop: &Tasks) {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use runtime::Watermark;
+    use runtime::{Stopped, Watermark};
 
     use super::*;
     use crate::pressure::Pressure;
@@ -377,7 +377,9 @@ mod tests {
             let _stopped = StopAtEnd(&gates);
             panic!("a broken invariant");
         }));
-        assert!(writer.is_err() && gates.written.is_stopped() && gates.acknowledged.is_stopped());
-        assert_eq!(gates.written.reached(), 7, "what was reached counts");
+        assert!(writer.is_err());
+        assert_eq!(gates.written.outcome(7), Some(Ok(())), "it was reached");
+        assert_eq!(gates.written.outcome(8), Some(Err(Stopped)));
+        assert_eq!(gates.acknowledged.outcome(1), Some(Err(Stopped)));
     }
 }

@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, Call, ReplyTo, Serve};
 use crate::gated_replies::GatedReplies;
-use crate::in_flight::InFlight;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
 use crate::pace::Pace;
@@ -89,8 +88,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         // Room for every held answer at once, and for calls of our own.
         let (sender, outbox) = mpsc::channel(limits.in_flight * 2);
-        let in_flight = Arc::new(InFlight::default());
-        let peer = Peer::wire(stream.peer_addr()?, sender, in_flight, limits.in_flight);
+        let peer = Peer::wire(stream.peer_addr()?, sender, limits.in_flight);
         let pace = Pace::new(Instant::now());
         let share = Share::of(&limits.held, limits.held_bytes);
         Ok(Self {

@@ -1,7 +1,8 @@
 //! Replies of one connection that wait for a watermark, in the order in which they become due.
 //!
 //! Each is encoded when it is made: what waits holds nothing of its request, so the memory of both
-//! is used again at once.
+//! is used again at once. Invariants: `encoded` has the bytes of those that wait and no others; none
+//! leaves as a success before its gate has reached its mark.
 
 use std::collections::VecDeque;
 
@@ -9,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use proto::remoting::frame::Frame;
 use proto::remoting::header::Serialization;
 use proto::remoting::{Reply, ResponseCode};
-use runtime::{Reached, Watermark};
+use runtime::{Reached, Stopped, Watermark};
 use tokio::time::Instant;
 
 use crate::answer::{Gated, overdue, stopped};
@@ -68,17 +69,19 @@ impl GatedReplies {
     /// Hands over what is due.
     pub(crate) fn release(&mut self, to: &mut Unsent) {
         let mut due = 0;
-        while let Some(first) = self.waiting.pop_front() {
-            if first.gate.reached() >= first.at {
-                due += first.bytes;
-            } else if first.gate.is_stopped() {
-                self.hand_over(std::mem::take(&mut due), to);
-                self.encoded.advance(first.bytes);
-                to.reply(first.opaque, first.how, stopped());
-            } else {
-                self.waiting.push_front(first);
-                break;
+        while let Some(first) = self.waiting.front()
+            && let Some(outcome) = first.gate.outcome(first.at)
+        {
+            let (opaque, how, bytes) = (first.opaque, first.how, first.bytes);
+            match outcome {
+                Ok(()) => due += bytes,
+                Err(Stopped) => {
+                    self.hand_over(std::mem::take(&mut due), to);
+                    self.encoded.advance(bytes);
+                    to.reply(opaque, how, stopped());
+                }
             }
+            self.waiting.pop_front();
         }
         self.hand_over(due, to);
     }
@@ -92,7 +95,7 @@ impl GatedReplies {
     }
 
     fn hand_over(&mut self, bytes: usize, to: &mut Unsent) {
-        to.encoded(self.encoded.get(..bytes).unwrap_or_default());
+        to.encoded(&self.encoded[..bytes]);
         if bytes < self.encoded.len() {
             self.encoded.advance(bytes);
         } else if self.encoded.capacity() > KEPT_BYTES {

@@ -8,8 +8,11 @@ use parking_lot::Mutex;
 use proto::remoting::Reply;
 use tokio::sync::oneshot;
 
-#[derive(Debug, Default)]
-pub(crate) struct InFlight(Mutex<Table>);
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    max: usize,
+    table: Mutex<Table>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -19,11 +22,17 @@ struct Table {
 }
 
 impl InFlight {
-    /// A fresh opaque and the place its reply will come to; `None` when the link is gone or `max`
-    /// requests wait already.
-    pub(crate) fn enter(&self, max: usize) -> Option<(i32, oneshot::Receiver<Reply>)> {
-        let mut table = self.0.lock();
-        if table.closed || table.waiting.len() >= max {
+    /// For at most so many requests at a time.
+    pub(crate) fn new(max: usize) -> Self {
+        let table = Mutex::default();
+        Self { max, table }
+    }
+
+    /// A fresh opaque and the place its reply will come to; `None` when the link is gone or as many
+    /// requests wait as may.
+    pub(crate) fn enter(&self) -> Option<(i32, oneshot::Receiver<Reply>)> {
+        let mut table = self.table.lock();
+        if table.closed || table.waiting.len() >= self.max {
             return None;
         }
         let opaque = table.opaque();
@@ -34,22 +43,22 @@ impl InFlight {
 
     /// An opaque for a request that wants no reply.
     pub(crate) fn opaque(&self) -> i32 {
-        self.0.lock().opaque()
+        self.table.lock().opaque()
     }
 
     /// Gives a reply to its caller; false when nobody waits for it.
     pub(crate) fn complete(&self, opaque: i32, reply: Reply) -> bool {
-        let caller = self.0.lock().waiting.remove(&opaque);
+        let caller = self.table.lock().waiting.remove(&opaque);
         caller.is_some_and(|caller| caller.send(reply).is_ok())
     }
 
     pub(crate) fn forget(&self, opaque: i32) {
-        self.0.lock().waiting.remove(&opaque);
+        self.table.lock().waiting.remove(&opaque);
     }
 
     /// The link is gone: every caller learns it by the end of its channel.
     pub(crate) fn close(&self) {
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.closed = true;
         table.waiting.clear();
     }
@@ -72,9 +81,9 @@ mod tests {
 
     #[test]
     fn a_reply_reaches_its_caller_once() {
-        let table = InFlight::default();
-        let (opaque, mut caller) = table.enter(1).unwrap();
-        assert!(table.enter(1).is_none(), "the limit holds");
+        let table = InFlight::new(1);
+        let (opaque, mut caller) = table.enter().unwrap();
+        assert!(table.enter().is_none(), "the limit holds");
         assert!(table.complete(opaque, Reply::ok()));
         assert!(!table.complete(opaque, Reply::ok()));
         assert_eq!(caller.try_recv(), Ok(Reply::ok()));
@@ -82,10 +91,10 @@ mod tests {
 
     #[test]
     fn closing_ends_every_wait() {
-        let table = InFlight::default();
-        let (_, mut caller) = table.enter(8).unwrap();
+        let table = InFlight::new(8);
+        let (_, mut caller) = table.enter().unwrap();
         table.close();
         assert_eq!(caller.try_recv(), Err(oneshot::error::TryRecvError::Closed));
-        assert!(table.enter(8).is_none());
+        assert!(table.enter().is_none());
     }
 }

@@ -41,8 +41,7 @@ struct Link {
 enum Way {
     Wire {
         outbox: mpsc::Sender<Outgoing>,
-        in_flight: Arc<InFlight>,
-        in_flight_max: usize,
+        in_flight: InFlight,
         /// How often bytes came from the peer.
         heard: AtomicU64,
         /// Requests of the peer whose answer somebody took upon himself.
@@ -60,15 +59,13 @@ impl Peer {
     pub(crate) fn wire(
         addr: SocketAddr,
         outbox: mpsc::Sender<Outgoing>,
-        in_flight: Arc<InFlight>,
         in_flight_max: usize,
     ) -> Self {
         Self::new(
             addr,
             Way::Wire {
                 outbox,
-                in_flight,
-                in_flight_max,
+                in_flight: InFlight::new(in_flight_max),
                 heard: AtomicU64::new(0),
                 held: AtomicUsize::new(0),
             },
@@ -125,12 +122,9 @@ impl Peer {
                 .await
                 .unwrap_or(Err(CallError::TimedOut)),
             Way::Wire {
-                outbox,
-                in_flight,
-                in_flight_max,
-                ..
+                outbox, in_flight, ..
             } => {
-                let Some((opaque, reply)) = in_flight.enter(*in_flight_max) else {
+                let Some((opaque, reply)) = in_flight.enter() else {
                     return Err(CallError::NotSent("too many requests wait for an answer"));
                 };
                 // Leaves the table also when the caller goes away in the middle of the wait.

@@ -100,12 +100,6 @@ impl Watermark {
         self.wake(|_, _| true);
     }
 
-    /// Will it never move again?
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.0.stopped.load(SeqCst)
-    }
-
     /// A place to wait with `poll_reached`, for a task that looks at several things in one poll.
     #[must_use]
     pub fn waiter(&self) -> Waiter {
@@ -124,8 +118,9 @@ impl Watermark {
         }
     }
 
-    /// `None`: not yet.
-    fn outcome(&self, at: u64) -> Option<Result<(), Stopped>> {
+    /// How a wait for `at` ends; `None`: not yet.
+    #[must_use]
+    pub fn outcome(&self, at: u64) -> Option<Result<(), Stopped>> {
         if self.reached() >= at {
             return Some(Ok(()));
         }
