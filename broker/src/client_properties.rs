@@ -76,7 +76,7 @@ impl<'a> ClientProperties<'a> {
         } else if text.contains('\0') {
             found.refused = Some("a property of the message has the character U+0000");
         }
-        if !text.is_empty() && !text.ends_with('\u{2}') && run < text.len() {
+        if run < text.len() && !text.ends_with('\u{2}') {
             found.kept.push("\u{2}");
         }
         found

@@ -277,15 +277,12 @@ fn fold_tables(broker: &Broker) -> io::Result<()> {
 
 fn expire_segments(store: &Store, monotonic_ms: u64) {
     let now_ms = clock::now_ms();
-    match store.expire_once(ExpireTime {
+    let time = ExpireTime {
         now_ms,
         monotonic_ms,
-    }) {
-        Ok(removed) if removed.segments > 0 => {
-            tracing::info!(segments = removed.segments, "removed expired log segments");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "cannot remove old files"),
+    };
+    if let Err(error) = store.expire_once(time) {
+        tracing::warn!(%error, "cannot remove old files");
     }
 }
 
@@ -293,25 +290,32 @@ fn expire_segments(store: &Store, monotonic_ms: u64) {
 pub(crate) fn start_clients(broker: &Arc<Broker>, tasks: &Tasks) {
     let (waker, stop) = (Arc::clone(broker), tasks.clone());
     tasks.spawn("long-polls", async move { wake_polls(&waker, &stop).await });
-    let (keeper, stop) = (Arc::clone(broker), tasks.clone());
-    tasks.spawn("clients", async move {
-        let mut tick = tokio::time::interval(EXPIRE_CLIENTS_EVERY);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            let changed = keeper.clients.expire(Instant::now());
-            keeper.tell_consumers(&changed);
-            keeper.locks.lock().expire(Instant::now());
-        }
+    let keeper = Arc::clone(broker);
+    each(EXPIRE_CLIENTS_EVERY, "clients", tasks, move || {
+        let changed = keeper.clients.expire(Instant::now());
+        keeper.tell_consumers(&changed);
+        keeper.locks.lock().expire(Instant::now());
     });
-    let (counter, stop) = (Arc::clone(broker), tasks.clone());
-    tasks.spawn("figures", async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(SAMPLE_SECONDS));
+    let counter = Arc::clone(broker);
+    let sample_every = Duration::from_secs(SAMPLE_SECONDS);
+    each(sample_every, "figures", tasks, move || {
+        counter.figures.sample()
+    });
+}
+
+/// Starts a task that does something now and each `period`.
+fn each(
+    period: Duration,
+    name: &'static str,
+    tasks: &Tasks,
+    mut work: impl FnMut() + Send + 'static,
+) {
+    let stop = tasks.clone();
+    tasks.spawn(name, async move {
+        let mut tick = tokio::time::interval(period);
         loop {
             tokio::select! {
-                _ = tick.tick() => counter.figures.sample(),
+                _ = tick.tick() => work(),
                 () = stop.cancelled() => return,
             }
         }

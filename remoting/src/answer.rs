@@ -1,6 +1,5 @@
 //! The receiving side of a link: a request with its circumstances, and the three ways to answer it.
 
-use std::fmt;
 use std::time::Duration;
 
 use proto::remoting::header::{Language, Serialization};
@@ -158,11 +157,4 @@ pub fn unsupported(request: &Request) -> Reply {
     let name = proto::remoting::code::request_name(code);
     let text = format!(" request type {code} not supported ({name})");
     Reply::refused(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, text)
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = proto::remoting::code::request_name(self.request.code());
-        write!(f, "{name} from {}", self.peer.addr())
-    }
 }
