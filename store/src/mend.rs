@@ -19,28 +19,20 @@ impl Config {
     /// compat: `CommitLog#checkMessageAndReturnSize`: delayed messages keep their delivery time where
     /// others keep the hash of their tags.
     pub(crate) fn unit_of(&self, message: &StoredMessage<'_>) -> Unit {
-        if message.sys_flag.is_lost() {
-            return Unit {
-                log_offset: message.log_offset.0,
-                size: message.size,
-                tags_code: Unit::LOST,
-            };
-        }
-        let level = (message.topic == SCHEDULE_TOPIC)
-            .then(|| {
-                message
-                    .properties
-                    .find(property::DELAY)?
-                    .parse::<usize>()
-                    .ok()
-            })
-            .flatten()
-            .filter(|level| *level > 0);
-        let delays = &self.delay_levels_ms;
-        let delay = level.and_then(|level| delays.get(level - 1).or_else(|| delays.last()));
-        let tags_code = match delay {
-            Some(delay) => message.store_timestamp + delay,
-            None => tags_code(message.properties.find(property::TAGS)),
+        let delay = || {
+            let level = message.properties.find(property::DELAY)?;
+            let level = level.parse::<usize>().ok()?.checked_sub(1)?;
+            let delays = &self.delay_levels_ms;
+            delays.get(level).or_else(|| delays.last())
+        };
+        let tags_code = if message.sys_flag.is_lost() {
+            Unit::LOST
+        } else if message.topic == SCHEDULE_TOPIC
+            && let Some(delay) = delay()
+        {
+            message.store_timestamp + delay
+        } else {
+            tags_code(message.properties.find(property::TAGS))
         };
         Unit {
             log_offset: message.log_offset.0,

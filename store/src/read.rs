@@ -263,16 +263,10 @@ impl Store {
             (0, false) => ReadStatus::NoMatchedMessage,
             _ => ReadStatus::Found,
         };
-        let Collector {
-            records,
-            count,
-            bytes,
-            ..
-        } = found;
         Ok(Read {
-            records,
-            count,
-            bytes,
+            records: found.records,
+            count: found.count,
+            bytes: found.bytes,
             ..empty(status, next)
         })
     }

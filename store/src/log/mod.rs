@@ -267,10 +267,8 @@ impl CommitLog {
             Room::Reserved if segment.file.reserve(at..at + reserved)? => reserved,
             Room::Reserved | Room::Zeroed => {
                 let filled = bytes(FILL_STEP_BYTES);
-                let zeros = usize::try_from(filled)
-                    .ok()
-                    .and_then(|bytes| ZEROS.get(..bytes));
-                segment.file.write_all_at(zeros.unwrap_or(&ZEROS), at)?;
+                let count = usize::try_from(filled).expect("a step is small");
+                segment.file.write_all_at(&ZEROS[..count], at)?;
                 filled
             }
         };
