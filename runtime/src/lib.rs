@@ -1,8 +1,8 @@
 //! How a process of ours starts, keeps time, spawns, reads its settings and stops.
 //!
 //! Owns: the tree of tasks and threads, the wall clock, signals, watermarks, who is let in at a port,
-//! `.conf` files, the tables of settings and small files that outlive the process. Leaves to the
-//! crates above: every word of the domain.
+//! how many files may be open, `.conf` files, the tables of settings and small files that outlive the
+//! process. Leaves to the crates above: every word of the domain.
 //! Invariant: depends on none of our crates, so that any of them (but `proto` and `store`, which
 //! know neither tokio nor a clock) may use it.
 
