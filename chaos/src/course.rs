@@ -11,6 +11,10 @@ use serde::Serialize;
 
 use crate::dice::Dice;
 
+/// Longer than a machine shared with others stands still, and far shorter than never: whoever is not
+/// there by then is stuck. What should be there sooner is a [`Course::goal`].
+pub(crate) const STUCK: Duration = Duration::from_secs(60);
+
 /// Why a scenario ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {

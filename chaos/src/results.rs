@@ -17,13 +17,13 @@ pub(crate) async fn run(
     rows: Vec<Scenario>,
     judges_speed: bool,
     cycles: impl Fn(&Scenario) -> u32,
-) -> Result<u32, String> {
+) -> Result<usize, String> {
     let seed = place
         .seed
         .unwrap_or_else(|| runtime::clock::now_ms().cast_unsigned());
     let gantry = std::path::absolute(&place.gantry).map_err(|why| why.to_string())?;
     let dir = std::path::absolute(&place.dir).map_err(|why| why.to_string())?;
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let (mut passed, mut skipped, mut failures) = (0, 0, Vec::new());
     for row in rows {
         let mut course = Course {
             id: row.id,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
         match &ended {
             Ok(()) => passed += 1,
             Err(Stop::Skipped(_)) => skipped += 1,
-            Err(Stop::Failed(_)) => failed += 1,
+            Err(Stop::Failed(why)) => failures.push(failure(&course, why)),
         }
         if !matches!(ended, Err(Stop::Failed(_))) {
             drop(std::fs::remove_dir_all(&course.folder));
@@ -56,6 +56,9 @@ pub(crate) async fn run(
             keep(path, row_of(&course, &ended, begun.elapsed().as_secs_f64()))?;
         }
     }
+    // Once more, where nobody has to look for them.
+    failures.iter().for_each(|failure| report::out(failure));
+    let failed = failures.len();
     report::out(&format!(
         "{passed} passed, {failed} failed, {skipped} skipped"
     ));
@@ -103,19 +106,24 @@ fn tell(course: &Course, ended: &Result<(), Stop>, secs: f64) {
             }
         }
         Err(Stop::Skipped(why)) => report::out(&format!("{id} skipped: {why}")),
-        Err(Stop::Failed(why)) => {
-            report::out(&format!("{id} FAILED in cycle {}: {why}", course.cycle));
-            report::out(&format!(
-                "to repeat: chaos run {id} --seed {} --cycles {} --first {} --gantry {} --dir NEW  (what \
-                 is left is in {})",
-                course.seed,
-                course.cycle.max(1),
-                course.first,
-                course.gantry.display(),
-                course.folder.display(),
-            ));
-        }
+        Err(Stop::Failed(why)) => report::out(&failure(course, why)),
     }
+}
+
+/// What failed, and the line that repeats it.
+fn failure(course: &Course, why: &str) -> String {
+    let id = course.id;
+    format!(
+        "{id} FAILED in cycle {} of {}: {why}\nto repeat: chaos run {id} --seed {} --cycles {} --first {} \
+         --gantry {} --dir NEW  (what is left is in {})",
+        course.cycle,
+        course.cycles,
+        course.seed,
+        course.cycle.max(1),
+        course.first,
+        course.gantry.display(),
+        course.folder.display(),
+    )
 }
 
 fn recovery(figures: &Figures) -> Option<(f64, f64)> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::proxy::{End, Fate, Proxy, Way};
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::dice::Dice;
 use crate::house::House;
 use crate::load::{Load, Ready, check_one};
@@ -29,8 +29,6 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 const PULL_WAIT: Duration = Duration::from_secs(1);
 /// What the client adds to the wait of a pull.
 const PULL_GRACE: Duration = Duration::from_secs(10);
-/// The machine may be busy.
-const SLACK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
     let tasks = Tasks::root();
@@ -163,7 +161,7 @@ async fn send(ready: &Ready, namesrv: Text, index: u32, until: Instant) -> Resul
         let begun = Instant::now();
         let message = Message::new(plan.topic.clone(), body.clone());
         let sent = client.send_with(message, &options).await;
-        must(begun.elapsed() <= SEND_TIMEOUT + SLACK, || {
+        must(begun.elapsed() <= SEND_TIMEOUT + STUCK, || {
             format!("a send took {:?}", begun.elapsed())
         })?;
         match sent {
@@ -227,7 +225,7 @@ async fn read(
     loop {
         let (begun, last) = (Instant::now(), sent.is_cancelled());
         let pulled = client.pull(&pull).await;
-        must(begun.elapsed() <= PULL_WAIT + PULL_GRACE + SLACK, || {
+        must(begun.elapsed() <= PULL_WAIT + PULL_GRACE + STUCK, || {
             format!("a pull took {:?}", begun.elapsed())
         })?;
         // The route, the way, or the answer may have been cut.
@@ -279,7 +277,7 @@ impl Seen {
 
 /// When everybody is gone, the server knows nobody any more.
 async fn nothing_is_left(house: &House, proxy: &Proxy, sockets: usize) -> Result<(), Stop> {
-    let until = Instant::now() + STALL + Duration::from_secs(10);
+    let until = Instant::now() + STALL + STUCK;
     while proxy.open() > 0 || house.sockets() > sockets {
         must(Instant::now() < until, || {
             format!(

@@ -8,7 +8,7 @@ use proto::Text;
 
 use super::member::{Member, Wants};
 use super::proxy::{Fate, Proxy};
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::house::House;
 
 const VANISH: usize = 50;
@@ -16,10 +16,9 @@ const IDLE_SHORT: Duration = Duration::from_secs(3);
 const IDLE_DEFAULT: Duration = Duration::from_secs(120);
 /// Connections are looked at once a second, and the machine may be busy.
 const SLACK: Duration = Duration::from_secs(3);
-const SOON: Duration = Duration::from_secs(10);
-const LATER: Duration = Duration::from_millis(500);
-/// Longer than any idle limit here.
-const PARKED: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_millis(100);
+/// Longer than anything here takes.
+const PARKED: Duration = Duration::from_secs(300);
 
 pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
     for cycle in course.numbers() {
@@ -58,35 +57,38 @@ async fn vanish(
         let member = member.map_err(Stop::failed)?;
         let pull = member.pull_request(0, 0, PARKED);
         let waiting = member.peer.clone();
-        // Nobody will answer it.
-        tasks.spawn(
-            "waits",
-            async move { drop(waiting.call(pull, PARKED).await) },
-        );
+        // Nobody will answer it, except while one more asks in its place.
+        tasks.spawn("waits", async move {
+            while waiting.call(pull.clone(), PARKED).await.is_ok() {
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
         members.push(member);
     }
-    // All wait by then; one that came after a look at them would miss its place.
-    tokio::time::sleep(LATER).await;
-    let full = within(SOON, async || Ok(!waits(&watcher).await?)).await?;
+    let full = within(STUCK, async || Ok(!waits(&watcher).await?)).await?;
     must(full, || "one more pull was let in than may wait".into())?;
     while watcher.others_changed(Duration::ZERO).await {}
     proxy.freeze();
     let begun = Instant::now();
-    let limit = idle + SLACK;
-    let gone = within(limit, async || Ok(watcher.members().await?.len() == 1)).await?;
+    let gone = within(idle + STUCK, async || {
+        Ok(watcher.members().await?.len() == 1)
+    })
+    .await?;
     must(gone, || {
-        format!("vanished members are still there after {limit:?}")
-    })?;
-    course
-        .figures
-        .most("gone after s", begun.elapsed().as_secs_f64());
-    must(begun.elapsed() >= idle - SLACK, || {
         format!(
-            "connections were closed after {:?} already",
+            "vanished members are still there after {:?}",
             begun.elapsed()
         )
     })?;
-    must(watcher.others_changed(SOON).await, || {
+    let took = begun.elapsed();
+    course.figures.most("gone after s", took.as_secs_f64());
+    course.goal(took <= idle + SLACK, || {
+        format!("vanished members were given up after {took:?}")
+    })?;
+    must(took >= idle.saturating_sub(SLACK), || {
+        format!("connections were closed after {took:?} already")
+    })?;
+    must(watcher.others_changed(STUCK).await, || {
         "the one that is left was not told".into()
     })?;
     let left = house.sockets();
@@ -118,7 +120,7 @@ async fn within(
         if is_so().await.map_err(Stop::failed)? {
             return Ok(true);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(AGAIN).await;
     }
     Ok(false)
 }

@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use client::{Client, Config, Message, Pull, Tasks, TopicSpec};
 use proto::Text;
 
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::house::Plan;
 
 const GONE_SHORT: Duration = Duration::from_secs(5);
 const GONE_LONG: Duration = Duration::from_secs(600);
 const SEND_EVERY: Duration = Duration::from_millis(50);
 const BACK_MAX: Duration = Duration::from_secs(30);
-const SLACK: Duration = Duration::from_secs(2);
 const TOPIC: &str = "names";
 
 pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
@@ -24,7 +23,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
     let also = format!("namesrvAddr={addr}");
     let house = Plan::new(course, "sync").set(&also).start().await?;
     let client = Client::connect(Config::new([addr.clone()]), &Tasks::root());
-    knows(&client, BACK_MAX).await?;
+    knows(&client).await?;
     let spec = TopicSpec::new(TOPIC, 4);
     client.create_topic(&spec).await.map_err(Stop::failed)?;
     send(course, &client).await?;
@@ -41,14 +40,15 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
         names = Names::start(course, &addr).await?;
         let begun = Instant::now();
         let stranger = Client::connect(Config::new([addr.clone()]), &Tasks::root());
-        knows(&stranger, BACK_MAX + SLACK).await?;
-        course.figures.recovered(begun.elapsed());
+        knows(&stranger).await?;
+        let took = begun.elapsed();
+        course.figures.recovered(took);
+        course.goal(took <= BACK_MAX, || {
+            format!("the broker was registered again after {took:?}")
+        })?;
         send(course, &client).await?;
         read_all(course, &stranger).await?;
-        course.say(format!(
-            "gone for {gone:?}, back after {:?}",
-            begun.elapsed()
-        ));
+        course.say(format!("gone for {gone:?}, back after {took:?}"));
     }
     drop(house);
     Ok(())
@@ -79,15 +79,15 @@ async fn read_all(course: &Course, client: &Client) -> Result<(), Stop> {
 }
 
 /// Waits until the name server knows the broker.
-async fn knows(client: &Client, at_most: Duration) -> Result<(), Stop> {
-    let until = Instant::now() + at_most;
+async fn knows(client: &Client) -> Result<(), Stop> {
+    let until = Instant::now() + BACK_MAX + STUCK;
     loop {
         let cluster = client.cluster().await;
         if cluster.is_ok_and(|cluster| !cluster.broker_addr_table.is_empty()) {
             return Ok(());
         }
         must(Instant::now() < until, || {
-            format!("the broker was not registered again after {at_most:?}")
+            "the broker was not registered again".into()
         })?;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -117,7 +117,7 @@ impl Names {
             .spawn()
             .map_err(Stop::io("cannot run gantry namesrv"))?;
         let names = Self(process);
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + STUCK;
         while tokio::net::TcpStream::connect(addr).await.is_err() {
             must(Instant::now() < until, || {
                 "the name server does not start".into()

@@ -52,7 +52,8 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             // Everything is too old now, for one look.
             shim.clock_off(12 * YEAR)?;
             tokio::time::sleep(LOOKED_ONCE).await;
-            must(segments(&plan)? == before, || {
+            // One more may have been made ahead.
+            must(segments(&plan)? >= before, || {
                 "a jump of the clock removed segments".into()
             })?;
             shim.clock_off(0)?;

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::house::Plan;
 use crate::load::{Load, check, check_one};
 use crate::shim::{Call, EIO, Fault, Shim};
 
 const FAILED: i32 = 70;
 /// The flush that fails takes so long. An acknowledgement that was due before is here by then.
-const HOLD: Duration = Duration::from_millis(250);
-const ENDS_MAX: Duration = Duration::from_secs(15);
+const HOLD: Duration = Duration::from_secs(1);
 /// The first file of the log. The flush of one that is being made may fail: it is made again.
 const LOG: &str = "commitlog/00000000000000000000";
 const LOAD: Duration = Duration::from_millis(1500);
@@ -20,8 +19,9 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
     let shim = Shim::compile(course)?;
     let plan = Plan::new(course, flush);
     let broken = shim.within(plan.clone());
-    // Async acknowledgements do not wait for a flush: some are under way when one fails.
-    let grace = Duration::from_millis(if flush == "sync" { 0 } else { 100 });
+    // Async acknowledgements do not wait for a flush: some are under way when one fails. The load
+    // goes on for longer than this.
+    let grace = Duration::from_secs(if flush == "sync" { 0 } else { 1 });
     let mut logs = Vec::new();
     for cycle in course.numbers() {
         course.begin(cycle);
@@ -30,7 +30,7 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         let mut load = Load::new(LOAD);
         if flush == "async" {
             // Long enough for some flushes, and so few that all cycles fill less than one file.
-            load.shape.secs = 2 * LOAD;
+            load.shape.secs = 3 * LOAD;
             (load.batchers, load.shape.rate) = (0, Some(5000.0));
         }
         let load = load.ready(course, &house).await?;
@@ -44,7 +44,7 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
             hold: HOLD,
             ..Fault::new(Call::Sync, at, EIO, LOG)
         })?;
-        let (loaded, ended) = tokio::join!(load.put_on(), house.ends(ENDS_MAX));
+        let (loaded, ended) = tokio::join!(load.put_on(), house.ends(STUCK));
         let (tally, saw) = (loaded?, shim.saw()?);
         if saw.hits == 0 && ended.is_err() {
             return Err(Stop::failed("the flush that was to fail never came"));

@@ -2,18 +2,18 @@
 //! with a sentence that names file and offset; nobody gets bytes that nobody sent.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use client::{Client, Config, Pull, Tasks};
 
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::house::{House, Plan};
 use crate::load::Load;
 use crate::shim::{Call, EIO, Fault, Shim};
 
 const FAILED: i32 = 70;
-const ENDS_MAX: Duration = Duration::from_secs(12);
 /// Queues are written each second: then they are read from their files.
 const SETTLES: Duration = Duration::from_millis(2500);
 
@@ -76,13 +76,15 @@ async fn ends(
     segments: &[PathBuf],
     house: &mut House,
 ) -> Result<(), Stop> {
-    // The last one is prepared and not written to yet, or is the active one.
-    let victim = match harm {
-        Harm::ShortenOld | Harm::RemoveOld => segments.first(),
-        _ => segments.iter().rev().nth(1),
-    };
-    let Some(victim) = victim else {
+    let (Some(first), Some(active)) = (
+        segments.first(),
+        segments.iter().rev().find(|segment| is_begun(segment)),
+    ) else {
         return Err(Stop::failed("there are not enough segments"));
+    };
+    let victim = match harm {
+        Harm::ShortenOld | Harm::RemoveOld => first,
+        _ => active,
     };
     match harm {
         Harm::ShortenActive | Harm::ShortenOld => {
@@ -101,7 +103,7 @@ async fn ends(
         }
     };
     reader.await;
-    let code = house.ends(ENDS_MAX).await?;
+    let code = house.ends(STUCK).await?;
     let said = house.said();
     course
         .figures
@@ -114,6 +116,13 @@ async fn ends(
         format!("file and offset are not named: {said}")
     })?;
     must(!said.contains("panicked"), || said.clone())
+}
+
+/// Is there a record in it? One that is made ahead has zeros only.
+fn is_begun(segment: &Path) -> bool {
+    let mut length = [0; 4];
+    let read = File::open(segment).and_then(|mut file| file.read_exact(&mut length));
+    read.is_ok() && length != [0; 4]
 }
 
 /// A queue that cannot be read is an answer, and another one can be.

@@ -9,15 +9,17 @@ use super::image::Image;
 use crate::course::{Course, Stop, must};
 use crate::house::{House, Plan};
 use crate::load::{Load, check_one};
-use crate::probe::Probe;
+use crate::probe::{Probe, Sent};
 use crate::shim::Shim;
 
 /// `syncFlushTimeout`, and a tenth.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(5500);
+const AT_ONCE: Duration = Duration::from_millis(500);
 const GROWTH_MAX: u64 = 64 << 20;
 const READS_P99_MS: f64 = 50.0;
 /// FLUSH_DISK_TIMEOUT and SYSTEM_BUSY: what a slow disk may be answered with.
-const ALLOWED: [i64; 2] = [10, 2];
+const ALLOWED: [i64; 2] = [10, BUSY];
+const BUSY: i64 = 2;
 const LOAD: Duration = Duration::from_secs(12);
 
 /// Each flush takes 200 ms longer, then 7 s.
@@ -106,9 +108,6 @@ async fn under_load(
     must(house.is_running(), || house.said())?;
     let slowest = sent.iter().map(|sent| sent.took).max().unwrap_or_default();
     let slowest = tally.slowest.max(slowest);
-    must(slowest <= 2 * ANSWERS_WITHIN, || {
-        format!("an answer took {slowest:?}")
-    })?;
     course.goal(slowest <= ANSWERS_WITHIN, || {
         format!("an answer took {slowest:?}")
     })?;
@@ -121,18 +120,16 @@ async fn under_load(
     })?;
     course.goal(p99 <= READS_P99_MS, || format!("p99 of reads {p99:.1} ms"))?;
     if by > Duration::from_secs(1) {
-        // Who comes when the disk has been stuck for a while need not wait to hear it.
-        let busy = |sent: &&crate::probe::Sent| sent.code == Some(ResponseCode::SYSTEM_BUSY);
+        // Who comes when the disk has been stuck for a while need not wait to hear it. A single
+        // sender may always come when a flush has just ended, and not hear it.
+        must(tally.refusals.contains_key(&BUSY), || {
+            format!("nobody was refused: {tally:?}")
+        })?;
+        let busy = |sent: &&Sent| sent.code == Some(ResponseCode::SYSTEM_BUSY);
         let slowest = sent.iter().filter(busy).map(|sent| sent.took).max();
-        must(
-            slowest.is_some_and(|took| took <= Duration::from_millis(500)),
-            || {
-                format!(
-                    "nobody was refused at once: {slowest:?}, {:?}",
-                    tally.refusals
-                )
-            },
-        )?;
+        course.goal(slowest.is_none_or(|took| took <= AT_ONCE), || {
+            format!("nobody was refused at once: {slowest:?}")
+        })?;
     }
     Ok(load.log)
 }

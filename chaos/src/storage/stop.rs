@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::course::{Course, Stop, must};
+use crate::course::{Course, STUCK, Stop, must};
 use crate::house::Plan;
 use crate::load::{Load, check, check_one};
 
@@ -23,7 +23,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             tokio::time::sleep(life).await;
             let told = Instant::now();
             house.signal(Signal::TERM)?;
-            let code = house.ends(STOPS_MAX).await?;
+            let code = house.ends(STUCK).await?;
             Ok::<_, Stop>((code, told.elapsed()))
         };
         let (loaded, stopped) = tokio::join!(load.put_on(), stop);
@@ -33,6 +33,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             format!("exit code {code:?}: {}", house.said())
         })?;
         course.figures.most("stop_ms", took.as_secs_f64() * 1000.0);
+        course.goal(took <= STOPS_MAX, || format!("stopped after {took:?}"))?;
         // What was closed cleanly and is vouched for to its end is not read at the next start.
         let state = plan.audit()?;
         must(state.contains(CLEAN), || format!("not closed: {state}"))?;
