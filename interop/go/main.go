@@ -439,6 +439,13 @@ func main() {
 		only = os.Args[2]
 	}
 	broker := regexp.MustCompile(`\{"?0"?:"([^"]+)"`).FindStringSubmatch(clusterTable(namesrv))[1]
+	if only == "restarts" {
+		if why := (scenario{"restarts", restarts}).outcome(namesrv, broker); why != "" {
+			fmt.Println("FAILED restarts: " + strings.ReplaceAll(why, "\n", " "))
+			os.Exit(1)
+		}
+		return
+	}
 	scenarios := []scenario{{"push-clustering", pushClustering}, {"push-orderly", pushOrderly}, {"push-broadcast", pushBroadcast},
 		{"push-offsets-survive-restart", pushRestart}, {"push-tags", pushTags}, {"pull-from", pullFrom}, {"send-sync", sendSync},
 		{"send-async", sendAsync}, {"send-oneway", sendOneway}, {"send-batch", sendBatch}, {"send-compressed-zlib", sendCompressed},
