@@ -64,7 +64,9 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
         after_the_cause(fill_ahead(&filled, &filler, &stop), &stop)
     })?;
     let (keeper, stop) = (Arc::clone(broker), log_tasks.clone());
-    log_tasks.essential_thread("log-keeper", move || keep_log(&keeper, &stop))
+    log_tasks.essential_thread("log-keeper", move || {
+        after_the_cause(keep_log(&keeper, &stop), &stop)
+    })
 }
 
 /// The thread whose write or flush failed says why the process ends; others that find the store
@@ -198,7 +200,7 @@ impl Every {
 
 /// Each second: queues, index and checkpoint to disk, offsets to their journal. Each few: tables
 /// into the files where Apache looks for them. Each ten: what is too old goes.
-fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
+fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), WriteError> {
     let started = Instant::now();
     let mut persist = Every::new(PERSIST_EVERY, started);
     let mut commit = Every::new(PERSIST_EVERY, started);
@@ -241,12 +243,12 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), PersistError> {
     Ok(())
 }
 
-fn persist_caches(broker: &Broker, folder: &Path) -> Result<(), PersistError> {
+fn persist_caches(broker: &Broker, folder: &Path) -> Result<(), WriteError> {
     // On a full disk queues and index must not take the room for tables: they can be made again from
     // the log, an acknowledged commit cannot.
     if broker.store.disk_level() < DiskLevel::Full || state_file::has_room(folder) {
         match broker.store.persist_once() {
-            Err(fatal @ PersistError::Log(_)) => return Err(fatal),
+            Err(PersistError::Log(fatal)) => return Err(fatal),
             // The log is right; what was not written is tried again, or rebuilt from it.
             Err(error) => tracing::warn!(%error, "cannot write queues or index"),
             Ok(()) => {}

@@ -105,6 +105,11 @@ impl Plan {
         drop(std::fs::remove_file(self.data.join("ports.json")));
     }
 
+    /// The next start finds nothing.
+    pub(crate) fn forget_store(&self) -> Result<(), Stop> {
+        std::fs::remove_dir_all(&self.data).map_err(Stop::io("cannot remove the store"))
+    }
+
     /// Starts it and does not wait.
     pub(crate) fn spawn(&self) -> Result<House, Stop> {
         let output = File::options()

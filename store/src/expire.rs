@@ -26,8 +26,8 @@ pub enum DiskLevel {
     High,
     /// The oldest files go, expired or not.
     Critical,
-    /// And appends are refused; also when there is no room for two more segments, but then only
-    /// expired files go.
+    /// And appends are refused; also when there is no room for two more segments (a quarter of a disk
+    /// that is smaller than eight), but then only expired files go.
     Full,
 }
 
@@ -164,7 +164,8 @@ impl Store {
         let retention = self.expiry.retention.read();
         let used = log.max(queues);
         let two_segments = self.config.segment_bytes.saturating_mul(2);
-        let level = if used > retention.used_ratio_full || log_space.free_bytes < two_segments {
+        let kept_free = two_segments.min(log_space.total_bytes / 4);
+        let level = if used > retention.used_ratio_full || log_space.free_bytes < kept_free {
             DiskLevel::Full
         } else if used > retention.used_ratio_force {
             DiskLevel::Critical

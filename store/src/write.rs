@@ -102,8 +102,10 @@ impl Store {
         Ok(LogOffset(to))
     }
 
-    /// Makes the zeros durable that were put into a file of the log. Covers records as well.
+    /// Makes the zeros durable that were put into a file of the log. Covers records as well:
+    /// when it fails, no flush that was under way succeeds afterwards.
     pub(crate) fn flush_filled(&self, filled: &dyn File) -> Result<(), WriteError> {
+        let _one_at_a_time = self.steps.flushing.lock();
         self.check_sound()?;
         filled.sync_data().map_err(|error| {
             self.stop_unflushed();

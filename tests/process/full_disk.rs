@@ -186,3 +186,38 @@ fn commits_on_a_full_disk_survive_a_kill_and_it_comes_back_by_itself() {
     assert_eq!(Native::connect(&server).committed(), json!("30001"));
     assert_eq!(server.stop().0, Some(0));
 }
+
+#[test]
+#[ignore = "it takes root to mount a small disk"]
+fn default_sizes_fit_on_a_small_disk_and_it_starts_again_when_that_is_full() {
+    let disk = SmallDisk::mount();
+    let folder = tempdir().unwrap();
+    let data = disk.0.path().join("data");
+    std::os::unix::fs::symlink(&data, folder.path().join("gantry-data")).unwrap();
+    fs::create_dir(&data).unwrap();
+    let mut server = Server::start(&folder, &[]);
+    let body = "x".repeat(MIB);
+    let mut taken = 0;
+    while server
+        .http("http", "POST /t/orders:created", &body)
+        .0
+        .contains(" 201 ")
+    {
+        taken += 1;
+        assert!(taken < 64, "more than the disk can hold");
+    }
+    println!("{taken} MiB were taken");
+    assert!(taken > 64 / 4, "of 64 MiB only {taken} were used");
+    disk.fill();
+    server.child.kill().expect("it runs");
+    server.child.wait().expect("it was started here");
+    drop(server);
+
+    let check = output(folder.path(), &["store", "check", "gantry-data"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success(), "{said}");
+    let server = Server::start(&folder, &[]);
+    let refused = server.http("http", "POST /t/orders:created", "x");
+    assert!(refused.0.contains(" 503 "), "{refused:?}");
+    assert_eq!(server.stop().0, Some(0));
+}

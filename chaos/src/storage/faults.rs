@@ -164,10 +164,16 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
             "{:?} {:?} {} {:?}: {} of {} calls went wrong",
             case.when, case.call, case.error, case.within, saw.hits, saw.calls
         ));
-        if cycle == course.cycles && !logs.is_empty() {
+        // One store for all cases: also starts go wrong where there is much to find.
+        let is_last = number + 1 == CASES.len() || cycle == course.cycles;
+        if is_last && !logs.is_empty() {
             check(&logs, &house).await?;
         }
         house.kill()?;
+        if is_last {
+            plan.forget_store()?;
+            (logs, promised) = (Vec::new(), Promised::default());
+        }
     }
     course.figures.most("never_came", never);
     Ok(())

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::STORE_LIVES;
 use crate::course::{Course, Stop, must};
 use crate::house::{House, Plan};
 use crate::load::{Load, check, check_one};
@@ -37,8 +38,14 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
             verdict.line()
         ));
         logs.push(log);
+        if cycle % STORE_LIVES == 0 || cycle == course.cycles {
+            check(&logs, &house).await?;
+            house.kill()?;
+            plan.forget_store()?;
+            (logs, promised) = (Vec::new(), Promised::default());
+            house = plan.start().await?;
+        }
     }
-    check(&logs, &house).await?;
     must(course.figures.acked > 0, || {
         "nothing was acknowledged".into()
     })

@@ -14,6 +14,9 @@ mod stop;
 
 use crate::table::Scenario;
 
+/// A store is removed after so many cycles of one scenario, so that none reads for long.
+const STORE_LIVES: u32 = 10;
+
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         id: "S1-sync",

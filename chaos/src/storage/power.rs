@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use client::{Client, Config, Queue, Tasks};
 use loadtest::verify::{self, Entry, Missing};
 
+use super::STORE_LIVES;
 use super::image::Image;
 use crate::course::{Course, Stop, must};
 use crate::house::{House, Plan};
 use crate::load::Load;
 
 const MIB: u64 = 3072;
-/// The store is removed after so many cycles, so that a cycle never reads for long.
-const STORE_LIVES: u32 = 10;
 const OUTLIVES: Duration = Duration::from_millis(100);
 /// A flush each 500 ms, and one flush.
 const LOST_AGE_MAX: Duration = Duration::from_secs(1);
@@ -31,7 +30,7 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
     for cycle in course.numbers() {
         let life = course.begin(cycle).millis(50..2000);
         if cycle % STORE_LIVES == 0 {
-            std::fs::remove_dir_all(&data).map_err(Stop::io("cannot remove the store"))?;
+            plan.forget_store()?;
         }
         let mut house = plan.start().await?;
         let cut = load_and_cut(course, &mut house, &image, life).await?;

@@ -334,9 +334,27 @@ impl IndexFile {
             .iter()
             .flat_map(|newest| newest.to_be_bytes())
             .collect();
-        self.file.write_all_at(&bytes, self.shape.slot_at(0))?;
+        self.write_changed(&bytes, self.shape.slot_at(0))?;
         self.file.write_all_at(&self.header.to_bytes(), 0)?;
         self.file.sync_data()
+    }
+
+    /// Writes the pages that are not like this yet. Zeros that were never written stay a hole, so it
+    /// takes no room on a full disk.
+    fn write_changed(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+        const PAGE_BYTES: u64 = 4096;
+        let mut there = [0; PAGE_BYTES as usize];
+        while !bytes.is_empty() {
+            let rest_of_page = (PAGE_BYTES - at % PAGE_BYTES) as usize;
+            let (page, behind) = bytes.split_at(rest_of_page.min(bytes.len()));
+            let (there, _) = there.split_at_mut(page.len());
+            read_exact_at(&*self.file, there, at)?;
+            if there != page {
+                self.file.write_all_at(page, at)?;
+            }
+            (bytes, at) = (behind, at + page.len() as u64);
+        }
+        Ok(())
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {

@@ -104,7 +104,8 @@ impl Segment {
             let mut start = data.start.max(next);
             let end = data.end.min(self.bytes);
             while start < end {
-                let bytes = CHUNK_BYTES.min(self.bytes - start);
+                // Not a byte of the hole behind: reading it through the mapping takes room of a tmpfs.
+                let bytes = CHUNK_BYTES.min(end - start);
                 let length = u32::try_from(bytes).unwrap_or(u32::MAX);
                 let Some(chunk) = self.slice(self.base + start, length) else {
                     break;

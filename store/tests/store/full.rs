@@ -69,6 +69,19 @@ fn less_room_than_two_segments_refuses_appends_and_costs_no_message() {
 }
 
 #[test]
+fn a_disk_of_less_than_eight_segments_is_used_to_three_quarters() {
+    let (disk, store) = filled();
+    store.set_retention(Retention {
+        used_ratio_full: 1.0,
+        ..Config::new("/").retention
+    });
+    set_space(&disk, 4 * 4096, 4096);
+    assert!(level(&store) < DiskLevel::Full);
+    set_space(&disk, 4 * 4096, 4095);
+    assert_eq!(level(&store), DiskLevel::Full);
+}
+
+#[test]
 fn expired_segments_go_at_their_hour_and_earlier_when_the_disk_fills_up() {
     let (disk, store) = filled();
     set_space(&disk, 100 * MIB, 30 * MIB);
