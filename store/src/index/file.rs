@@ -330,26 +330,21 @@ impl IndexFile {
             self.header.end_offset = last.log_offset;
             self.header.end_time = self.header.begin_time + i64::from(last.seconds) * 1000;
         }
-        let bytes: Vec<u8> = slots
-            .iter()
-            .flat_map(|newest| newest.to_be_bytes())
-            .collect();
+        let bytes: Vec<u8> = slots.into_iter().flat_map(u32::to_be_bytes).collect();
         self.write_changed(&bytes, self.shape.slot_at(0))?;
         self.file.write_all_at(&self.header.to_bytes(), 0)?;
         self.file.sync_data()
     }
 
-    /// Writes the pages that are not like this yet. Zeros that were never written stay a hole, so it
-    /// takes no room on a full disk.
+    /// Writes the pages that differ. Zeros that were never written stay a hole, which a full disk has
+    /// room for.
     fn write_changed(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-        const PAGE_BYTES: u64 = 4096;
-        let mut there = [0; PAGE_BYTES as usize];
+        let mut there = [0; 4096];
         while !bytes.is_empty() {
-            let rest_of_page = (PAGE_BYTES - at % PAGE_BYTES) as usize;
+            let rest_of_page = there.len() - (at % there.len() as u64) as usize;
             let (page, behind) = bytes.split_at(rest_of_page.min(bytes.len()));
-            let (there, _) = there.split_at_mut(page.len());
-            read_exact_at(&*self.file, there, at)?;
-            if there != page {
+            read_exact_at(&*self.file, &mut there[..page.len()], at)?;
+            if there[..page.len()] != *page {
                 self.file.write_all_at(page, at)?;
             }
             (bytes, at) = (behind, at + page.len() as u64);
