@@ -145,7 +145,8 @@ impl Connection {
                 self.take(outgoing);
             }
             self.write(output)?;
-            self.share.hold(self.input.len() + self.unsent.bytes());
+            let held = self.input.len() + self.gated.bytes() + self.unsent.bytes();
+            self.share.hold(held);
             // What was written made room for frames that had to wait.
             if self.has_room() && self.has_frame() {
                 continue;

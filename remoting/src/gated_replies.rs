@@ -56,6 +56,10 @@ impl GatedReplies {
         self.waiting.len()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.encoded.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -86,8 +90,9 @@ impl GatedReplies {
         self.hand_over(due, to);
     }
 
-    /// Hands over what has waited for too long, as such.
+    /// Hands over what has waited for too long, as such, behind what is due by now.
     pub(crate) fn release_overdue(&mut self, now: Instant, to: &mut Unsent) {
+        self.release(to);
         while let Some(first) = self.waiting.pop_front_if(|first| now >= first.until) {
             let reply = read_back(self.encoded.split_to(first.bytes)).unwrap_or_else(Reply::ok);
             to.reply(first.opaque, first.how, overdue(reply, first.late));
@@ -145,5 +150,30 @@ mod tests {
             assert_eq!((back.code, &back.body), (reply.code, &reply.body));
             assert_eq!(back.read(), Ok(sent.clone()), "{how:?}");
         }
+    }
+
+    #[test]
+    fn what_is_due_leaves_as_such_however_late() {
+        let gate = Watermark::default();
+        let (mut replies, mut out) = (GatedReplies::default(), Unsent::default());
+        let now = Instant::now();
+        for at in [5, 9] {
+            let gated = Gated {
+                gate: gate.clone(),
+                at,
+                reply: Reply::ok(),
+                within: std::time::Duration::ZERO,
+                late: ResponseCode::FLUSH_DISK_TIMEOUT,
+            };
+            replies.push((1, Serialization::Binary), gated, now);
+        }
+        gate.advance(5);
+        let (mut on_time, mut late) = (BytesMut::new(), Unsent::default());
+        put_reply(1, Serialization::Binary, &Reply::ok(), &mut on_time);
+        let overdue = overdue(Reply::ok(), ResponseCode::FLUSH_DISK_TIMEOUT);
+        late.reply(1, Serialization::Binary, overdue);
+        replies.release_overdue(now, &mut out);
+        assert_eq!(out.bytes(), on_time.len() + late.bytes());
+        assert!(replies.is_empty() && replies.bytes() == 0);
     }
 }
