@@ -99,6 +99,7 @@ impl Running {
         if !opened.salvaged.is_empty() {
             pull_offsets_back(&broker)?;
         }
+        warn_of_a_small_disk(&broker);
         loops::start_log(&broker, &log_tasks).map_err(StartError::Thread)?;
         loops::start_clients(&broker, &front_tasks);
         let limits = broker.config().limits.clone();
@@ -242,6 +243,21 @@ fn build(
         registrar,
         tasks,
     }))
+}
+
+/// Only whole segments go, and never the last one: where few fit, old messages stay until the disk is
+/// full and new ones are refused.
+fn warn_of_a_small_disk(broker: &Broker) {
+    let segment_bytes = broker.config().files.log_segment_bytes;
+    if let Ok(disk) = broker.store.check_disk()
+        && disk.log_space.total_bytes / 8 < segment_bytes
+    {
+        tracing::warn!(
+            disk_mib = disk.log_space.total_bytes >> 20,
+            segment_mib = segment_bytes >> 20,
+            "few segments fit on this disk, and only whole ones are removed: make mappedFileSizeCommitLog smaller"
+        );
+    }
 }
 
 /// Messages that were lost with the end of a queue were perhaps consumed before. Whoever did must not
