@@ -13,6 +13,8 @@ const FAILED: i32 = 70;
 const HOLD: Duration = Duration::from_secs(1);
 /// The first file of the log. The flush of one that is being made may fail: it is made again.
 const LOG: &str = "commitlog/00000000000000000000";
+/// One of so many fails; the load is long enough for them on a slow disk.
+const FLUSHES: u64 = 50;
 const LOAD: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
@@ -35,11 +37,8 @@ pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
         }
         let load = load.ready(course, &house).await?;
         // With async flush there is one each 500 ms.
-        let at = if flush == "sync" {
-            u64::from(cycle)
-        } else {
-            1 + u64::from(cycle) % 3
-        };
+        let among = if flush == "sync" { FLUSHES } else { 3 };
+        let at = 1 + u64::from(cycle - 1) % among;
         shim.set(&Fault {
             hold: HOLD,
             ..Fault::new(Call::Sync, at, EIO, LOG)
