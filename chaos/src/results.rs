@@ -24,6 +24,8 @@ pub(crate) async fn run(
     let gantry = std::path::absolute(&place.gantry).map_err(|why| why.to_string())?;
     let dir = std::path::absolute(&place.dir).map_err(|why| why.to_string())?;
     let (mut passed, mut skipped, mut failures) = (0, 0, Vec::new());
+    let full = full_disk(&dir);
+    full.iter().for_each(|warning| report::out(warning));
     for row in rows {
         let mut course = Course {
             id: row.id,
@@ -58,11 +60,32 @@ pub(crate) async fn run(
     }
     // Once more, where nobody has to look for them.
     failures.iter().for_each(|failure| report::out(failure));
+    if !failures.is_empty() {
+        full.iter().for_each(|warning| report::out(warning));
+    }
     let failed = failures.len();
     report::out(&format!(
         "{passed} passed, {failed} failed, {skipped} skipped"
     ));
     Ok(failed)
+}
+
+/// A disk on which scenarios that write much will look as if messages were lost.
+fn full_disk(dir: &Path) -> Option<String> {
+    const ENOUGH_FREE: f64 = 0.25;
+    // It may not be there yet.
+    let disk = dir
+        .ancestors()
+        .find_map(|dir| rustix::fs::statvfs(dir).ok())?;
+    let all = disk.f_blocks - disk.f_bfree + disk.f_bavail;
+    let free = disk.f_bavail as f64 / all.max(1) as f64;
+    (free < ENOUGH_FREE).then(|| {
+        format!(
+            "{:.0} % of the disk of {} is free: gantry removes its oldest messages when less than 15 % is",
+            free * 100.0,
+            dir.display()
+        )
+    })
 }
 
 fn empty_folder(folder: &Path) -> Result<(), String> {

@@ -25,11 +25,15 @@ const GROWTH_MAX: u64 = 64 << 20;
 const SAMPLE: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
-    let house = Plan::new(course, "sync").start().await?;
+    let plan = Plan::new(course, "sync");
     for cycle in course.numbers() {
         for shape in SHAPES {
             course.begin(cycle);
+            let mut house = plan.start().await?;
             overload(course, &house, shape).await?;
+            house.kill()?;
+            // Gigabytes.
+            plan.forget_store()?;
         }
     }
     Ok(())
