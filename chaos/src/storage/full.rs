@@ -26,7 +26,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
         let plan = Plan::new(course, flush)
             .data(&image.at.join("data"))
             // A single one: a full disk takes the oldest away, with messages that we ask for later.
-            .set("mappedFileSizeCommitLog=16777216");
+            .set("mappedFileSizeCommitLog=268435456");
         let mut house = plan.start().await?;
         let probe = Probe::ready(&house).await?;
         let mut load = Load::new(Duration::from_secs(16));
