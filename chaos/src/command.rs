@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -22,6 +23,10 @@ pub(crate) enum Command {
     Long(Place),
     /// Some of it
     Run(Run),
+    /// The network of N4 alone, for clients that are not ours: connections end behind any byte
+    ///
+    /// Begins calm. Each line on standard input turns cutting on or off; it ends with its input.
+    Proxy(Detour),
 }
 
 #[derive(Debug, Args)]
@@ -34,6 +39,19 @@ pub(crate) struct Run {
     pub(crate) cycles: Option<u32>,
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Detour {
+    /// Where to listen
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Where connections go
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) upstream: SocketAddr,
+    /// Repeats the decisions of an earlier run
+    #[arg(long)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Debug, Args)]

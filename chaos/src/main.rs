@@ -44,6 +44,7 @@ async fn main() -> ExitCode {
             }
             Err(unknown) => Err(unknown),
         },
+        Command::Proxy(detour) => network::alone(&detour).await.map(|()| 0),
     };
     match done {
         Ok(0) => ExitCode::SUCCESS,

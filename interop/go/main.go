@@ -439,9 +439,9 @@ func main() {
 		only = os.Args[2]
 	}
 	broker := regexp.MustCompile(`\{"?0"?:"([^"]+)"`).FindStringSubmatch(clusterTable(namesrv))[1]
-	if only == "restarts" {
-		if why := (scenario{"restarts", restarts}).outcome(namesrv, broker); why != "" {
-			fmt.Println("FAILED restarts: " + strings.ReplaceAll(why, "\n", " "))
+	if only == "faults" {
+		if why := (scenario{"faults", faults}).outcome(namesrv, broker); why != "" {
+			fmt.Println("FAILED faults: " + strings.ReplaceAll(why, "\n", " "))
 			os.Exit(1)
 		}
 		return

@@ -54,7 +54,7 @@ pub(super) async fn run(course: &mut Course) -> Result<(), Stop> {
 }
 
 /// Most are cut, early ones more often than late ones, so that heads are hit as well as bodies.
-fn fate(dice: &mut Dice) -> Fate {
+pub(super) fn fate(dice: &mut Dice) -> Fate {
     let mut fate = Fate::default();
     match dice.within(0..20) {
         0 => fate.delay = dice.millis(1..20),

@@ -1,5 +1,6 @@
 //! What happens on the wire, and at its other end.
 
+mod alone;
 mod cut;
 mod flood;
 mod half_open;
@@ -18,6 +19,8 @@ use crate::course::{Course, Stop};
 use crate::house::{House, Plan};
 use crate::table::Scenario;
 use proxy::{Fate, Proxy};
+
+pub(crate) use alone::alone;
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {

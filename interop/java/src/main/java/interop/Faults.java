@@ -16,11 +16,11 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 
 /**
- * Clients that live through restarts of their server: NAMESRV_ADDR. Says "ready" when messages flow, is told "enough" on
+ * Clients that live through faults of their server, network or disk: NAMESRV_ADDR. Says "ready" when messages flow, is told "enough" on
  * standard input, and then asks: did whatever was answered with SEND_OK come to both groups, as it was sent, and with the
  * one that consumes in order without a gap?
  */
-public final class Restarts {
+public final class Faults {
     private static final int QUEUES = 4;
     private static final int SENDERS = 4;
     /** A broker that comes back knows no locks; who consumes in order asks for them every 20 s, and may wait for a minute. */
@@ -133,12 +133,12 @@ public final class Restarts {
         String outcome;
         boolean passed = false;
         try {
-            outcome = new Restarts().run(new World(args[0], "restarts"));
+            outcome = new Faults().run(new World(args[0], "faults"));
             passed = true;
         } catch (Throwable thrown) {
             outcome = thrown instanceof AssertionError ? thrown.getMessage() : thrown.toString();
         }
-        System.out.println((passed ? "ok" : "FAILED") + " restarts: " + outcome.replace('\n', ' '));
+        System.out.println((passed ? "ok" : "FAILED") + " faults: " + outcome.replace('\n', ' '));
         System.out.println(passed ? "1 passed, 0 failed" : "0 passed, 1 failed");
         Runtime.getRuntime().halt(passed ? 0 : 1);
     }

@@ -59,9 +59,9 @@ func (n *Numbers) missing(other *Numbers) int {
 
 func filler(number int) string { return strings.Repeat(strconv.FormatInt(int64(number), 36), 40) }
 
-// restarts sends and consumes while somebody restarts the server. It says "ready" when messages flow, is told "enough" on
+// faults sends and consumes while something breaks. It says "ready" when messages flow, is told "enough" on
 // standard input, and then asks whether whatever was acknowledged came, as it was sent.
-func restarts(w *World) {
+func faults(w *World) {
 	topic := w.topic(4)
 	var acknowledged, unknown, got Numbers
 	var again, altered atomic.Int64
@@ -119,5 +119,5 @@ func restarts(w *World) {
 	check(altered.Load() == 0, "%d were altered", altered.Load())
 	sent := acknowledged.count() + unknown.count()
 	check(got.count() <= sent, "%d came of %d that were sent", got.count(), sent)
-	fmt.Printf("ok restarts: %d acknowledged, %d without an answer, %d consumed again\n", acknowledged.count(), unknown.count(), again.Load())
+	fmt.Printf("ok faults: %d acknowledged, %d without an answer, %d consumed again\n", acknowledged.count(), unknown.count(), again.Load())
 }
