@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use proto::Text;
 use proto::remoting::config::DataVersion;
 use runtime::state_file::LoadError;
@@ -48,6 +48,9 @@ enum Change {
 pub(crate) struct Offsets {
     file: StateFile,
     table: RwLock<Table>,
+    /// Held from the first to the last step of whatever changes both of them, so that the journal has
+    /// the changes in the order of the table.
+    changing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -60,9 +63,19 @@ struct Table {
 
 impl Table {
     fn set(&mut self, group: &Text, topic: &Text, queue: i32, offset: i64) {
-        let topics = self.groups.entry(group.clone()).or_default();
+        if let Some(queues) = self
+            .groups
+            .get_mut(group)
+            .and_then(|topics| topics.get_mut(topic))
+        {
+            queues.insert(queue, offset);
+            return;
+        }
+        // Names that came in a frame are slices of it, which would stay as long as they do.
+        let owned = |name: &Text| Text::from(name.to_string());
+        let topics = self.groups.entry(owned(group)).or_default();
         topics
-            .entry(topic.clone())
+            .entry(owned(topic))
             .or_default()
             .insert(queue, offset);
     }
@@ -124,6 +137,7 @@ impl Offsets {
         Ok(Self {
             file,
             table: RwLock::new(table),
+            changing: Mutex::new(()),
         })
     }
 
@@ -165,6 +179,7 @@ impl Offsets {
             queue,
             offset,
         };
+        let _changing = self.changing.lock();
         self.file.append(&[change], Durability::Written)?;
         let mut table = self.table.write();
         table.set(group, topic, queue, offset);
@@ -207,6 +222,7 @@ impl Offsets {
     }
 
     fn forget(&self, change: Change) -> io::Result<()> {
+        let _changing = self.changing.lock();
         self.table.write().apply(&change);
         self.file.append(&[change], Durability::Synced)
     }
@@ -234,6 +250,16 @@ impl Offsets {
     /// # Errors
     /// When they may be lost with the process; they are tried again the next time.
     pub(crate) fn persist(&self, now_ms: i64) -> io::Result<()> {
+        self.persist_noted()?;
+        if self.file.wants_snapshot() {
+            self.fold(now_ms)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn persist_noted(&self) -> io::Result<()> {
+        let _changing = self.changing.lock();
         let changes: Vec<Change> = {
             let mut table = self.table.write();
             let dirty = std::mem::take(&mut table.dirty);
@@ -265,11 +291,7 @@ impl Offsets {
                 }));
             return Err(error);
         }
-        if self.file.wants_snapshot() {
-            self.fold(now_ms)
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     /// Writes everything into a file that has missed changes, unless it is too large for that.
@@ -287,14 +309,20 @@ impl Offsets {
     /// Writes everything into the file.
     ///
     /// # Errors
-    /// When the file could not be replaced; the journal still has it all.
+    /// When the file could not be replaced; the journal still has what was acknowledged.
     pub(crate) fn fold(&self, now_ms: i64) -> io::Result<()> {
-        self.file.snapshot(|| {
+        let _changing = self.changing.lock();
+        let mut noted = HashSet::new();
+        let folded = self.file.snapshot(|| {
             let mut table = self.table.write();
-            table.dirty.clear();
+            noted = std::mem::take(&mut table.dirty);
             table.version.bump(now_ms);
             table.snapshot()
-        })
+        });
+        if folded.is_err() {
+            self.table.write().dirty.extend(noted);
+        }
+        folded
     }
 }
 
@@ -324,6 +352,31 @@ mod tests {
         let offsets = Offsets::load(folder.path()).unwrap();
         let found = [0, 1, 2].map(|queue| offsets.find("g", "t", queue));
         assert_eq!(found, [Some(5), Some(6), None]);
+    }
+
+    /// Noted, committed and folded at the same time, the last commit is what the next start finds.
+    #[test]
+    fn a_commit_is_not_lost_between_journal_and_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let offsets = Offsets::load(folder.path()).unwrap();
+            for queue in 0..2000 {
+                offsets.note(&t("g"), &t("t"), queue, round);
+            }
+            std::thread::scope(|scope| {
+                scope.spawn(|| offsets.persist(1).unwrap());
+                scope.spawn(|| {
+                    offsets.fold(1).unwrap();
+                });
+                for queue in 0..200 {
+                    offsets.commit(&t("g"), &t("t"), queue, round + 1).unwrap();
+                }
+            });
+            let after = Offsets::load(folder.path()).unwrap();
+            for queue in 0..200 {
+                assert_eq!(after.find("g", "t", queue), Some(round + 1), "{queue}");
+            }
+        }
     }
 
     #[test]
