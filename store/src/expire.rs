@@ -43,8 +43,19 @@ pub struct DiskUsage {
 }
 
 impl DiskUsage {
-    fn used(&self) -> f64 {
-        self.log.max(self.queues)
+    /// The fuller one, with so many bytes of the log gone.
+    fn used_without(&self, log_bytes: u64) -> f64 {
+        let with_room = |space: Space| {
+            let free_bytes = space.free_bytes.saturating_add(log_bytes);
+            Space {
+                free_bytes,
+                ..space
+            }
+            .used_ratio()
+        };
+        let is_one = self.log_space == self.root_space;
+        let queues = if is_one { 0.0 } else { self.queues };
+        with_room(self.log_space).max(queues)
     }
 }
 
@@ -191,34 +202,33 @@ impl Store {
     /// What the disk says; the next run goes on.
     pub fn expire_once(&self, time: ExpireTime) -> io::Result<Expired> {
         let mut guard = self.expiry.guard.lock();
-        let mut usage = self.check_disk()?;
+        let usage = self.check_disk()?;
         let retention = self.expiry.retention.read().clone();
-        let segments = self.log.segments();
-        let allowed = guard.allow(
-            self.expired(&segments, &retention, time.now_ms)?,
-            segments.len(),
-            time.monotonic_ms,
-        );
+        let (segments, expired) = {
+            let segments = self.log.segments();
+            let expired = self.expired(&segments, &retention, time.now_ms)?;
+            (segments.len(), expired)
+        };
+        let allowed = guard.allow(expired, segments, time.monotonic_ms);
         let may_expire = is_expiry_hour(&retention, time.now_ms) || usage.level >= DiskLevel::High;
         let by_age = if may_expire { allowed } else { 0 };
 
         let mut removed = 0;
-        let most = retention
-            .files_per_run_max
-            .min(segments.len().saturating_sub(1));
-        while removed < most && (removed < by_age || usage.used() > retention.used_ratio_force) {
+        let most = retention.files_per_run_max.min(segments.saturating_sub(1));
+        // Counted, not looked at: a removed file takes room as long as a reader has a slice of it.
+        let used = |removed: usize| usage.used_without(removed as u64 * self.log.segment_bytes());
+        while removed < most && (removed < by_age || used(removed) > retention.used_ratio_force) {
             if !self.remove_first_segment()? {
                 break;
             }
             removed += 1;
-            usage = self.check_disk()?;
         }
         guard.removed += removed;
         let log_start = self.log.start().unwrap_or(0);
         if removed > 0 {
             tracing::info!(removed, log_start, "old segments were removed");
+            self.check_disk()?;
             self.trim_queues(log_start)?;
-            self.index.remove_below(log_start)?;
         }
         Ok(Expired {
             segments: removed,
@@ -254,7 +264,7 @@ impl Store {
 
     fn remove_first_segment(&self) -> io::Result<bool> {
         match self.log.segments().first() {
-            Some(first) if self.is_behind_writer(first) => Ok(self.log.remove_first()?.is_some()),
+            Some(first) if self.is_behind_writer(first) => self.log.remove_first(),
             _ => Ok(false),
         }
     }
@@ -303,20 +313,30 @@ impl Store {
     /// # Errors
     /// [`PersistError`]; what is left of the folders does no harm.
     pub fn delete_topic(&self, topic: &str) -> Result<(), PersistError> {
-        {
-            // Neither dispatcher nor caretaker may be half-way through one of the queues.
+        // Whoever sends to the topic meanwhile makes its queues anew: they get no files before the old
+        // ones are gone.
+        let mut persisting = self.steps.persisting.lock();
+        let target = {
+            // The dispatcher must not be half-way through one of the queues.
             let _no_dispatch = self.steps.dispatching.lock();
-            let _no_persist = self.steps.persisting.lock();
             let removed = self.queues.remove_topic(topic);
             if removed.is_empty() {
                 return Ok(());
             }
             let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
-            self.marks.dispatched.lock().units -= units;
             self.queue_files.close(topic);
-        }
+            let mut dispatched = self.marks.dispatched.lock();
+            dispatched.units -= units;
+            *dispatched
+        };
         // The checkpoint must not promise units that are about to go.
-        self.persist_once()?;
+        self.persist_to(
+            &mut persisting,
+            target,
+            |queue| &*queue.topic != topic,
+            false,
+        )?;
+        self.queue_files.close(topic);
         let folder = self.queue_files.topic_folder(topic);
         self.disk.remove_folder(&folder).map_err(PersistError::Io)?;
         self.disk

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::Store;
 use crate::checkpoint::{Checkpoint, Known, Times};
-use crate::queue::{Unsynced, snapshot};
+use crate::marks::Dispatched;
+use crate::queue::{Queue, Unsynced, snapshot};
 use crate::staging::Halt;
 use crate::write::WriteError;
 
@@ -45,16 +46,35 @@ impl Store {
         let mut persisting = self.steps.persisting.lock();
         // Taken first: everything below this end is in a tail or in a file by now.
         let target = *self.marks.dispatched.lock();
+        self.persist_to(&mut persisting, target, |_| true, closed)
+    }
+
+    /// Makes everything below `target` durable but the queues that are not `wanted`, which have no
+    /// units below it.
+    pub(crate) fn persist_to(
+        &self,
+        persisting: &mut Persisting,
+        target: Dispatched,
+        wanted: impl Fn(&Queue) -> bool,
+        closed: bool,
+    ) -> Result<(), PersistError> {
         self.flush_once()?;
-        self.queue_files
-            .write_dirty(&self.queues, &mut persisting.unsynced)
-            .map_err(PersistError::Io)?;
+        // A queue that cannot be written keeps the others and the index from nothing but a checkpoint.
+        let queues = self
+            .queue_files
+            .write_dirty(&self.queues, wanted, &mut persisting.unsynced);
         let index = self.index.write_backlog(target.end);
-        let index = index.map_err(PersistError::Io)?;
+        queues.map_err(PersistError::Io)?;
+        index.map_err(PersistError::Io)?;
         if let Err(error) = self.sync_caches(&mut persisting.unsynced) {
             self.stop_unflushed();
             return Err(WriteError::Flush(error).into());
         }
+        let log_start = self.log.start().unwrap_or(0);
+        self.index
+            .remove_below(log_start)
+            .map_err(PersistError::Io)?;
+        let index = self.index.position();
         let checkpoint = Checkpoint {
             times: Times {
                 log: target.newest_time,

@@ -123,7 +123,12 @@ impl Collector<'_> {
             let count = store.units(queue, next, scan_end, &mut units)?;
             for unit in units.iter().take(count) {
                 let unit = match unit {
-                    Some(unit) if next >= self.loaded_to || !(self.wanted)(unit.tags_code) => *unit,
+                    Some(unit)
+                        if !(self.wanted)(unit.tags_code)
+                            || next >= self.loaded_to && !unit.is_filler() =>
+                    {
+                        *unit
+                    }
                     unit => match store.checked_unit(queue, next, *unit) {
                         Ok(unit) => unit,
                         Err(error) if self.count == 0 => return Err(error),

@@ -326,10 +326,9 @@ impl IndexFile {
         }
         self.header.count = count;
         self.header.used_slots = slots.iter().filter(|&&newest| newest != 0).count() as u32;
-        if let Some(last) = last {
-            self.header.end_offset = last.log_offset;
-            self.header.end_time = self.header.begin_time + i64::from(last.seconds) * 1000;
-        }
+        let seconds = last.map_or(0, |last| i64::from(last.seconds));
+        self.header.end_offset = last.map_or(0, |last| last.log_offset);
+        self.header.end_time = self.header.begin_time + seconds * 1000;
         let bytes: Vec<u8> = slots.into_iter().flat_map(u32::to_be_bytes).collect();
         self.write_changed(&bytes, self.shape.slot_at(0))?;
         self.file.write_all_at(&self.header.to_bytes(), 0)?;

@@ -138,13 +138,20 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Removes files whose records are all below the start of the log; they come first.
+    /// Removes files whose records are all below the start of the log, durably; they come first. A
+    /// checkpoint that counts the rest must follow at once: one that counts more than there are has
+    /// the next start read the whole log.
     pub(crate) fn remove_below(&self, log_start: u64) -> io::Result<()> {
         let mut files = self.files.lock();
+        let mut removed = false;
         while files.files.len() > 1 && files.files[0].header.end_offset < log_start {
-            let first = files.files.remove(0);
+            self.disk.remove_file(&files.files[0].path)?;
+            files.files.remove(0);
             files.unsynced_from = files.unsynced_from.map(|from| from.saturating_sub(1));
-            self.disk.remove_file(&first.path)?;
+            removed = true;
+        }
+        if removed {
+            self.disk.sync_folder(&self.folder)?;
         }
         Ok(())
     }

@@ -315,17 +315,16 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Takes the oldest segment away; the last one stays.
-    pub(crate) fn remove_first(&self) -> io::Result<Option<Arc<Segment>>> {
-        let first = {
-            let mut segments = self.segments.write();
-            if segments.len() < 2 {
-                return Ok(None);
-            }
-            segments.remove(0)
+    /// Takes the oldest segment away; the last one stays. One whose file cannot be removed stays too:
+    /// the next one must not go before it. Called by one at a time.
+    pub(crate) fn remove_first(&self) -> io::Result<bool> {
+        let first = match &**self.segments.read() {
+            [first, _, ..] => first.path.clone(),
+            _ => return Ok(false),
         };
-        self.disk.remove_file(&first.path)?;
+        self.disk.remove_file(&first)?;
+        self.segments.write().remove(0);
         self.disk.sync_folder(&self.folder)?;
-        Ok(Some(first))
+        Ok(true)
     }
 }

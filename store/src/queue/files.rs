@@ -152,19 +152,28 @@ impl QueueFiles {
         io::Error::new(error.kind(), text)
     }
 
-    /// Writes the tails of all queues that have one. After an error nothing is forgotten.
-    pub(crate) fn write_dirty(&self, queues: &Queues, unsynced: &mut Unsynced) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        let mut dirty = queues.take_dirty().into_iter();
-        while let Some(queue) = dirty.next() {
-            if let Err(error) = self.write_tail(&queue, &mut bytes, unsynced) {
-                for queue in std::iter::once(queue).chain(dirty) {
-                    queues.mark_dirty(&queue);
-                }
-                return Err(error);
+    /// Writes the tails of all `wanted` queues that have one. An error of one does not keep the others
+    /// from it, and nothing is forgotten; it is the first one that is told.
+    pub(crate) fn write_dirty(
+        &self,
+        queues: &Queues,
+        wanted: impl Fn(&Queue) -> bool,
+        unsynced: &mut Unsynced,
+    ) -> io::Result<()> {
+        let (mut bytes, mut outcome) = (Vec::new(), Ok(()));
+        for queue in queues.take_dirty() {
+            let written = if wanted(&queue) {
+                self.write_tail(&queue, &mut bytes, unsynced)
+            } else {
+                queues.mark_dirty(&queue);
+                Ok(())
+            };
+            if written.is_err() {
+                queues.mark_dirty(&queue);
             }
+            outcome = outcome.and(written);
         }
-        Ok(())
+        outcome
     }
 
     fn write_tail(
@@ -291,7 +300,8 @@ impl QueueFiles {
         Ok(file)
     }
 
-    /// Removes the files of a queue that end before unit `first`; `before` was the first till now.
+    /// Removes the files of a queue that end before unit `first`, but the last one, which tells where
+    /// a queue ends whose messages are all gone; `before` was the first till now.
     pub(crate) fn remove_below(
         &self,
         topic: &str,
@@ -299,7 +309,7 @@ impl QueueFiles {
         before: u64,
         first: u64,
     ) -> io::Result<()> {
-        let (kept, _) = self.place(first);
+        let (kept, _) = self.place(first.saturating_sub(1));
         if self.place(before).0 == kept {
             return Ok(());
         }

@@ -302,10 +302,16 @@ impl Recovery {
     fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
         tracing::warn!("making queues and index again from the log");
         self.opened.queues_rebuilt = true;
-        self.forget_queues()?;
+        let ended = self.forget_queues(start)?;
         self.index_end = 0;
         self.index.forget().map_err(at(&self.config.root))?;
         let end = self.scan_from(start)?;
+        for (topic, id, state) in ended {
+            // Does not change one that has records in the log after all.
+            if let Err(error) = self.queues.make(&topic, id, state) {
+                tracing::warn!(topic, %id, %error, "left alone");
+            }
+        }
         Ok(end.expect("a queue that begins anew has no gaps"))
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use proto::message::{QueueId, RecordPrefix, store_timestamp};
@@ -36,34 +37,20 @@ impl Recovery {
             }
             self.queues = crate::queue::Queues::default();
         }
-        let root = self.queue_files.folder().clone();
         let mut units = 0;
         let mut last = None;
-        for topic in self.disk.list(&root).map_err(at(&root))? {
-            let folder = root.join(&topic.name);
-            for entry in self.disk.list(&folder).map_err(at(&folder))? {
-                let Some(id) = entry
-                    .name
-                    .parse()
-                    .ok()
-                    .map(QueueId)
-                    .filter(|_| entry.is_folder)
-                else {
-                    continue;
-                };
-                let path = folder.join(&entry.name);
-                let good_below = good_to.unwrap_or(u64::MAX);
-                let loaded = self
-                    .load_queue(&topic.name, id, log_start, good_below)
-                    .map_err(at(&path))?;
-                let Some((state, newest)) = loaded else {
-                    continue;
-                };
-                units += state.end();
-                last = last.max(newest);
-                if let Err(error) = self.queues.make(&topic.name, id, state) {
-                    tracing::warn!(folder = %path.display(), %error, "left alone");
-                }
+        for (topic, id, path) in self.queue_folders()? {
+            let good_below = good_to.unwrap_or(u64::MAX);
+            let loaded = self
+                .load_queue(&topic, id, log_start, good_below)
+                .map_err(at(&path))?;
+            let Some((state, newest)) = loaded else {
+                continue;
+            };
+            units += state.end();
+            last = last.max(newest);
+            if let Err(error) = self.queues.make(&topic, id, state) {
+                tracing::warn!(folder = %path.display(), %error, "left alone");
             }
         }
         match (self.checkpoint.known, good_to, last) {
@@ -72,6 +59,22 @@ impl Recovery {
             (_, None, None) => Ok(Some(log_start)),
             (_, None, Some(last)) => Ok(self.end_of_record(last)),
         }
+    }
+
+    /// Topic, queue and folder of all queues that have one.
+    fn queue_folders(&self) -> Result<Vec<(String, QueueId, PathBuf)>, OpenError> {
+        let root = self.queue_files.folder();
+        let mut found = Vec::new();
+        for topic in self.disk.list(root).map_err(at(root))? {
+            let folder = root.join(&topic.name);
+            for entry in self.disk.list(&folder).map_err(at(&folder))? {
+                if let Some(id) = entry.name.parse().ok().filter(|_| entry.is_folder) {
+                    let path = folder.join(&entry.name);
+                    found.push((topic.name.clone(), QueueId(id), path));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Whether every queue of a snapshot still has its folder.
@@ -216,15 +219,31 @@ impl Recovery {
         })
     }
 
-    /// Removes all queue files, so that the log alone says what is in the queues.
-    pub(super) fn forget_queues(&mut self) -> Result<(), OpenError> {
+    /// Removes queue files, so that the log alone says what is in the queues. Of queues whose messages
+    /// are all gone it does not tell, and their offsets must not be given out twice: their files stay,
+    /// and it is they that are returned.
+    pub(super) fn forget_queues(
+        &mut self,
+        log_start: u64,
+    ) -> Result<Vec<(String, QueueId, QueueState)>, OpenError> {
         self.queues = crate::queue::Queues::default();
-        let root = self.queue_files.folder();
-        for topic in self.disk.list(root).map_err(at(root))? {
-            let folder = root.join(&topic.name);
-            self.disk.remove_folder(&folder).map_err(at(&folder))?;
+        let mut ended = Vec::new();
+        let good_below = self
+            .checkpoint
+            .known
+            .map_or(u64::MAX, |known| known.good_to);
+        for (topic, id, folder) in self.queue_folders()? {
+            match self.load_queue(&topic, id, log_start, good_below) {
+                Ok(Some((state, Some(newest)))) if newest < log_start => {
+                    ended.push((topic, id, state));
+                }
+                // Also when it cannot be read: it is about to be made again.
+                _ => self.disk.remove_folder(&folder).map_err(at(&folder))?,
+            }
         }
-        self.disk.sync_folder(root).map_err(at(root))
+        let root = self.queue_files.folder();
+        self.disk.sync_folder(root).map_err(at(root))?;
+        Ok(ended)
     }
 }
 

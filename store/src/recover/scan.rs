@@ -125,8 +125,8 @@ impl Recovery {
         if offset > end && end > 0 && !self.opened.queues_rebuilt {
             return false;
         }
-        if offset != end {
-            // The topic was deleted and made again, or the log before was deleted.
+        if offset != end || end == 0 && self.opened.queues_rebuilt {
+            // The topic was deleted and made again, the log before was deleted, or its files stayed.
             self.queue_files.close(message.topic);
             let folder = self
                 .queue_files
@@ -149,7 +149,7 @@ impl Recovery {
     /// Writes queues and index while the log is read, so that they never have to fit into memory.
     fn write_caches(&mut self) -> Result<(), OpenError> {
         self.queue_files
-            .write_dirty(&self.queues, &mut self.unsynced)
+            .write_dirty(&self.queues, |_| true, &mut self.unsynced)
             .map_err(at(self.queue_files.folder()))?;
         let written = self.index.write_backlog(u64::MAX);
         written.map_err(at(&self.config.root))?;

@@ -1,7 +1,7 @@
 //! Disks that fill up, and what may be removed to make room.
 
 use proto::message::QueueId;
-use store::files::{MemoryDisk, Space};
+use store::files::{Fault, MemoryDisk, Operation, Space};
 use store::{AppendError, Config, DiskLevel, ExpireTime, Expired, Retention, Store};
 
 use crate::support::*;
@@ -151,4 +151,54 @@ fn other_rules_hold_from_the_next_look_on() {
         ..Config::new("/").retention
     });
     assert_eq!(level(&store), DiskLevel::Full);
+}
+
+#[test]
+fn no_more_goes_than_must_however_long_a_reader_holds_it() {
+    let (disk, store) = filled();
+    let held = read(&store, "T", 0, 0);
+    // One segment too full. What is removed takes room until the reader lets go of it.
+    set_space(&disk, 100 * 4096, 14 * 4096);
+    assert_eq!(expire(&store, NOW, 0).segments, 1);
+    drop(held);
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_those_behind_it() {
+    for operation in [Operation::Remove, Operation::SyncFolder] {
+        let (disk, store) = filled();
+        set_space(&disk, 100 * 4096, 12 * 4096);
+        disk.fail(operation, 1, Fault::Error(std::io::ErrorKind::Other));
+        let time = ExpireTime {
+            now_ms: NOW,
+            monotonic_ms: 0,
+        };
+        assert!(store.expire_once(time).is_err(), "{operation:?}");
+        assert!(expire(&store, NOW, 0).segments > 0, "{operation:?}");
+        let start = store.log_start();
+        drop(store);
+        disk.kill();
+        assert_eq!(open(&disk).1.log_start, start, "{operation:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_cannot_be_written_does_not_keep_the_others_from_it() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    for topic in ["a", "b"] {
+        send(&store, topic, 0, "x");
+    }
+    disk.fail(Operation::Write, 1, Fault::Error(std::io::ErrorKind::Other));
+    assert!(store.persist_once().is_err());
+    let written = ["a", "b"].map(|topic| {
+        let file = format!("/store/consumequeue/{topic}/0/{:020}", 0);
+        let content = disk.content(file.as_ref()).unwrap_or_default();
+        content.iter().any(|&byte| byte != 0)
+    });
+    assert_eq!(written, [false, true]);
+    store.persist_once().expect("persists");
+    drop(store);
+    disk.kill();
+    assert_eq!(open(&disk).1.records_read, 0);
 }

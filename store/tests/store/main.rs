@@ -3,6 +3,7 @@
 mod apache;
 mod append_and_read;
 mod damage;
+mod ended;
 mod faults;
 mod full;
 mod hostile;

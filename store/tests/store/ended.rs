@@ -1,0 +1,109 @@
+//! Queues whose messages are all gone from the log: their offsets go on.
+
+use proto::message::{Draft, QueueId, QueueOffset};
+use store::files::{Disk, MemoryDisk, Space};
+use store::{ExpireTime, QueueBounds, Store};
+
+use crate::support::*;
+
+/// Files of queues hold ten units.
+const UNITS_A_FILE: u64 = 10;
+
+/// Sends `count` messages to a queue, then others until those are gone from the log.
+fn ended(disk: &MemoryDisk, store: &Store, count: u64) {
+    for n in 0..count {
+        send(store, "idle", 0, &n.to_string());
+    }
+    let end = store.appended_to();
+    store.persist_once().expect("persists");
+    disk.set_space(Space {
+        total_bytes: 1000 * 4096,
+        free_bytes: 140 * 4096,
+    });
+    while store.log_start() < end {
+        let busy = draft("busy", 0, &[b'x'; 900]);
+        let (unique_key, keys) = (Some("u"), Some("k l"));
+        let busy = Draft {
+            unique_key,
+            keys,
+            ..busy
+        };
+        for _ in 0..100 {
+            store.append(&busy, NOW).expect("appends");
+            settle(store);
+        }
+        store.persist_once().expect("persists");
+        let time = ExpireTime {
+            now_ms: NOW,
+            monotonic_ms: 0,
+        };
+        store.expire_once(time).expect("expires");
+    }
+    assert_eq!(idle(store), Some(bounds(count, count)));
+}
+
+fn idle(store: &Store) -> Option<QueueBounds> {
+    store.queue_bounds("idle", QueueId(0))
+}
+
+fn bounds(min: u64, max: u64) -> QueueBounds {
+    let (min, max) = (QueueOffset(min), QueueOffset(max));
+    QueueBounds { min, max }
+}
+
+#[test]
+fn no_offset_is_given_out_twice_whatever_has_the_queues_made_again() {
+    let lost: [fn(&MemoryDisk); 2] = [
+        |disk| disk.remove_folder("/store/index".as_ref()).expect("goes"),
+        |disk| {
+            let busy = "/store/consumequeue/busy".as_ref();
+            disk.remove_folder(busy).expect("goes");
+        },
+    ];
+    for lose in lost {
+        for count in [1, UNITS_A_FILE, 3 * UNITS_A_FILE, 3 * UNITS_A_FILE + 7] {
+            let disk = disk();
+            ended(&disk, &open(&disk).0, count);
+            disk.kill();
+            lose(&disk);
+            // Also when that is interrupted and done again.
+            disk.take_pictures(disk.changes() + 1, 5);
+            let (store, opened) = open(&disk);
+            assert!(opened.queues_rebuilt);
+            assert_eq!(idle(&store), Some(bounds(count, count)));
+            assert_eq!(send(&store, "idle", 0, "new").queue_offset.0, count);
+            drop(store);
+            for picture in disk.pictures() {
+                let (store, _) = open(&picture.disk);
+                let found = idle(&store).map(|found| found.max.0);
+                assert!(
+                    found == Some(count) || found == Some(count + 1),
+                    "{found:?}"
+                );
+            }
+            disk.kill();
+            let (store, _) = open(&disk);
+            assert_eq!(idle(&store), Some(bounds(count, count + 1)));
+            assert_eq!(bodies(&store, "idle", 0, count), ["new"]);
+        }
+    }
+}
+
+#[test]
+fn expiry_has_the_next_start_read_no_more_than_before() {
+    for count in [UNITS_A_FILE, 3 * UNITS_A_FILE, 3 * UNITS_A_FILE + 7] {
+        let disk = disk();
+        let (store, _) = open(&disk);
+        ended(&disk, &store, count);
+        // The last expiry is behind the last checkpoint.
+        let killed = disk.fork();
+        store.persist_once().expect("persists");
+        drop(store);
+        disk.kill();
+        for disk in [killed, disk] {
+            let (store, opened) = open(&disk);
+            assert!(!opened.queues_rebuilt, "{opened:?}");
+            assert_eq!(idle(&store), Some(bounds(count, count)));
+        }
+    }
+}
