@@ -10,7 +10,7 @@ use std::time::Duration;
 use proto::message::{Draft, QueueId, QueueOffset, SysFlag, records};
 use shuttle::{check_pct, check_random, thread};
 use store::files::{Fault, MemoryDisk, Operation};
-use store::{AppendError, Appended, Config, ReadLimits, Store, WriteError};
+use store::{AppendError, Appended, Config, Opened, ReadLimits, Store, WriteError};
 
 const NOW: i64 = 1_763_652_000_000;
 const EACH: usize = 2;
@@ -30,6 +30,10 @@ fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn open(disk: &MemoryDisk, segment_bytes: u64) -> Arc<Store> {
+    opened(disk, segment_bytes).0
+}
+
+fn opened(disk: &MemoryDisk, segment_bytes: u64) -> (Arc<Store>, Opened) {
     let config = Config {
         segment_bytes,
         queue_file_bytes: 40,
@@ -37,11 +41,8 @@ fn open(disk: &MemoryDisk, segment_bytes: u64) -> Arc<Store> {
         index_entries: 8,
         ..Config::new("/store")
     };
-    Arc::new(
-        Store::open(config, Arc::new(disk.clone()))
-            .expect("opens")
-            .0,
-    )
+    let (store, opened) = Store::open(config, Arc::new(disk.clone())).expect("opens");
+    (Arc::new(store), opened)
 }
 
 fn append(store: &Store, body: &str) -> Result<Appended, AppendError> {
@@ -233,5 +234,32 @@ fn whoever_watches_and_finds_nothing_hears_of_the_message() {
         });
         let saw = watcher.join().expect("no panic");
         assert!(saw || heard.load(Ordering::Relaxed));
+    });
+}
+
+#[test]
+fn a_topic_that_is_sent_to_while_it_is_deleted_has_its_files() {
+    explore("store: delete a topic that comes again", || {
+        let disk = MemoryDisk::new();
+        let store = open(&disk, 4096);
+        let send = |body| {
+            append(&store, body).expect("appends");
+            let batch = store.write_staged(PATIENCE).expect("writes");
+            store.dispatch(batch.expect("a batch"), &mut |_| {});
+        };
+        send("old");
+        store.persist_once().expect("persists");
+        let deleter = Arc::clone(&store);
+        let deleter = thread::spawn(move || deleter.delete_topic("T").expect("deletes"));
+        send("new");
+        send("newer");
+        deleter.join().expect("no panic");
+        store.persist_once().expect("persists");
+        let seen = read(&store);
+        drop(store);
+        disk.kill();
+        let (store, opened) = opened(&disk, 4096);
+        assert!(!opened.queues_rebuilt, "{opened:?}");
+        assert_eq!(read(&store), seen);
     });
 }
