@@ -58,6 +58,8 @@ pub(crate) struct Steps {
 pub(crate) struct Paths {
     pub(crate) checkpoint: PathBuf,
     pub(crate) abort: PathBuf,
+    /// There while a salvage changes the log.
+    pub(crate) salvaging: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) queues: PathBuf,
     pub(crate) snapshot: PathBuf,
@@ -69,6 +71,7 @@ impl Paths {
         Self {
             checkpoint: root.join("checkpoint"),
             abort: root.join("abort"),
+            salvaging: root.join("salvaging"),
             lock: root.join("lock"),
             queues: root.join("consumequeue"),
             snapshot: root.join("queues.snapshot"),

@@ -112,6 +112,7 @@ impl Store {
         let checkpoint =
             Checkpoint::read(&*disk, &paths.checkpoint).map_err(at(&paths.checkpoint))?;
         let good_to = checkpoint.known.map_or(0, |known| known.good_to);
+        salvage::refuse_unfinished(&config, &*disk)?;
         let segments = segments::load(&config, &*disk, good_to)?;
         let shape = Shape {
             slots: config.index_slots,
@@ -192,6 +193,7 @@ impl Recovery {
             false => u64::MAX,
         };
         self.vouch_for(read_from, vouched.0, vouched.1)?;
+        salvage::finish(&self.config, &*self.disk)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
         self.opened.read_from = LogOffset(read_from);

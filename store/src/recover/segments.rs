@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Damage, OpenError, at};
+use super::{Damage, OpenError, at, salvage};
 use crate::Config;
 use crate::files::{Access, Disk};
 use crate::segment::{Segment, file_name, parse_file_name};
@@ -22,6 +22,9 @@ pub(super) fn load(
     let (wanted, damage) = compare(config, &found, good_to)?;
     if !damage.is_empty() && !config.salvage {
         return Err(OpenError::Damaged(damage));
+    }
+    if !damage.is_empty() {
+        salvage::begin(config, disk)?;
     }
     let (folder, configured) = (&config.commit_log_dir, config.segment_bytes);
     let open = |(base, size): (u64, u64)| {

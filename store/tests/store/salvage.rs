@@ -434,6 +434,29 @@ fn a_power_cut_during_a_salvage_leaves_a_store_to_salvage_again() {
     }
 }
 
+#[test]
+fn a_salvage_that_was_interrupted_is_never_taken_for_a_sound_store() {
+    let (disk, sent) = world(60, 60, false);
+    disk.remove_file(&segment(SEGMENT_BYTES)).expect("removes");
+    let config = Config {
+        salvage: true,
+        ..config()
+    };
+    disk.take_pictures(1, 1);
+    drop(Store::open(config, Arc::new(disk.clone())).expect("opens"));
+    let is_lost = |sent: &Sent| sent.from / SEGMENT_BYTES == 1;
+    let mut refused = 0;
+    for picture in disk.pictures() {
+        match try_open(&picture.disk.fork()) {
+            Ok((store, _)) => check(&store, &sent, is_lost, true),
+            Err(OpenError::Damaged(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        check(&salvage(&picture.disk).0, &sent, is_lost, true);
+    }
+    assert!(refused > 0);
+}
+
 /// The bytes of a record.
 fn record(disk: &MemoryDisk, sent: &Sent) -> Vec<u8> {
     let base = sent.from / SEGMENT_BYTES * SEGMENT_BYTES;

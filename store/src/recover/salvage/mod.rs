@@ -19,7 +19,9 @@ use std::io;
 
 use super::survey::Hole;
 use super::{Damage, OpenError, Recovery, at};
+use crate::Config;
 use crate::files::{Access, Disk};
+use crate::store::Paths;
 use plan::Plan;
 
 impl Recovery {
@@ -45,6 +47,7 @@ impl Recovery {
         {
             return Err(OpenError::Damaged(damage));
         }
+        begin(&self.config, &*self.disk)?;
         // All is saved before the first byte is changed.
         for filling in &plan.holes {
             self.quarantine(&filling.hole)?;
@@ -117,6 +120,42 @@ impl Recovery {
         };
         copy().map_err(at(&folder.join(&name)))
     }
+}
+
+/// From now on only a start that salvages opens this log: half of the damage may look sound.
+pub(super) fn begin(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
+    let mark = Paths::of(&config.root).salvaging;
+    let put = || {
+        disk.open(&mark, Access::Create)?.sync_data()?;
+        disk.sync_folder(&config.root)
+    };
+    put().map_err(at(&mark))
+}
+
+/// All of it is done, or there was nothing to do.
+pub(super) fn finish(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
+    let mark = Paths::of(&config.root).salvaging;
+    let take_away = || {
+        if disk.exists(&mark)? {
+            disk.remove_file(&mark)?;
+            disk.sync_folder(&config.root)?;
+        }
+        Ok(())
+    };
+    take_away().map_err(at(&mark))
+}
+
+pub(super) fn refuse_unfinished(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
+    let mark = Paths::of(&config.root).salvaging;
+    if config.salvage || !disk.exists(&mark).map_err(at(&mark))? {
+        return Ok(());
+    }
+    Err(OpenError::Damaged(vec![Damage {
+        file: mark,
+        offset: 0,
+        bytes: 0,
+        reason: "a start with --salvage did not come to its end; it takes one more".to_owned(),
+    }]))
 }
 
 /// A name that nothing has yet: what was saved before stays.

@@ -15,6 +15,8 @@ use super::dice;
 use super::expected::{Expected, TOPICS};
 use crate::support::*;
 
+const DAY_MS: i64 = 86_400_000;
+
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Append((usize, u32), usize),
@@ -242,7 +244,8 @@ impl World {
     fn expire(&mut self) {
         self.monotonic_ms += 61_000;
         let time = ExpireTime {
-            now_ms: NOW + 1000 * 3_600_000,
+            // In the hour in which old files go.
+            now_ms: NOW / DAY_MS * DAY_MS + 1000 * DAY_MS + 4 * 3_600_000,
             monotonic_ms: self.monotonic_ms,
         };
         let began = self.disk.changes();
