@@ -256,10 +256,10 @@ impl Store {
         Ok(expired)
     }
 
-    /// Whether all of a segment is written, readable and durable.
+    /// Whether nobody needs a segment any more to know which offsets of queues were given out.
     fn is_behind_writer(&self, segment: &Segment) -> bool {
         let end = segment.base + self.log.segment_bytes();
-        end <= self.dispatched_to().0 && end <= self.durable_to().0
+        end <= self.marks.persisted_to.load(Ordering::Acquire)
     }
 
     fn remove_first_segment(&self) -> io::Result<bool> {

@@ -12,6 +12,7 @@ use crate::checkpoint::{Checkpoint, Known, Times};
 use crate::marks::Dispatched;
 use crate::queue::{Queue, Unsynced, snapshot};
 use crate::staging::Halt;
+use crate::sync::atomic::Ordering;
 use crate::write::WriteError;
 
 /// Persisting failed.
@@ -97,6 +98,7 @@ impl Store {
                 .map_err(PersistError::Io)?;
             persisting.written = Some(checkpoint);
         }
+        self.marks.persisted_to.store(target.end, Ordering::Release);
         Ok(())
     }
 

@@ -235,11 +235,14 @@ impl Recovery {
                 staged: Condvar::new(),
                 spare_batches: Mutex::default(),
             },
-            marks: Marks::at(Dispatched {
-                end,
-                units,
-                newest_time,
-            }),
+            marks: Marks::at(
+                Dispatched {
+                    end,
+                    units,
+                    newest_time,
+                },
+                opened.read_from.0,
+            ),
             steps: Steps {
                 persisting: Mutex::new(Persisting {
                     unsynced: self.unsynced,

@@ -463,6 +463,7 @@ fn a_clock_that_jumps_does_not_empty_the_log() {
     while store.log_start().0 + 40 * 4096 > store.appended_to().0 {
         send(&store, TOPIC, 0, &"x".repeat(900));
     }
+    store.persist_once().expect("persists");
     let day = 86_400_000;
     let four_o_clock = NOW / day * day + 4 * 3_600_000 + 1000 * day;
     let run = |monotonic_ms| {
@@ -485,6 +486,7 @@ fn what_readers_hold_stays_valid_when_its_segment_goes() {
     for n in 0..200 {
         send(&store, TOPIC, 0, &body(n));
     }
+    store.persist_once().expect("persists");
     let held = read(&store, TOPIC, 0, 0);
     disk.set_space(Space {
         total_bytes: 100,

@@ -19,6 +19,7 @@ fn filled() -> (MemoryDisk, Store) {
     while store.appended_to().0 < 10 * 4096 {
         send(&store, "T", 0, &"x".repeat(900));
     }
+    store.persist_once().expect("persists");
     (disk, store)
 }
 
