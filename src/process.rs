@@ -15,6 +15,8 @@ use crate::{
 
 /// How long a part may take to finish what is in flight.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// Made when they are needed and gone ten seconds later.
+const BLOCKING_THREADS_MAX: usize = 4096;
 
 /// Runs `serve` on a fresh runtime. It starts the parts, waits in `Life::until_told_to_stop`, and
 /// stops them; then whatever is left in the tree is closed.
@@ -27,6 +29,9 @@ where
     let system = |cause| Failure::new(Exit::System, format_args!("cannot start: {cause}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Each connection that makes a topic or group blocks one for as long as the disk takes; when
+        // there are no more, all others wait with it.
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(system)?;
     runtime.block_on(async {

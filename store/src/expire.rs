@@ -53,7 +53,8 @@ impl DiskUsage {
             }
             .used_ratio()
         };
-        let is_one = self.log_space == self.root_space;
+        // Looked at one after the other, so what is free may differ also where they are one.
+        let is_one = self.log_space.total_bytes == self.root_space.total_bytes;
         let queues = if is_one { 0.0 } else { self.queues };
         with_room(self.log_space).max(queues)
     }
