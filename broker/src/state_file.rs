@@ -67,7 +67,10 @@ impl StateFile {
             path: path.clone(),
             source,
         };
-        fs::create_dir_all(folder_of(&path)).map_err(failed)?;
+        let folder = folder_of(&path);
+        let made =
+            fs::create_dir_all(folder).and_then(|()| state_file::sync_folder(folder_of(folder)));
+        made.map_err(failed)?;
         let parse = |text: &[u8]| proto::json::read(text).map_err(|error| error.to_string());
         let (snapshot, snapshot_bytes) = match state_file::load(&path, &parse)? {
             Some((table, bytes)) => (Some(table), bytes),
