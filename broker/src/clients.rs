@@ -20,6 +20,8 @@ use tokio::time::Instant;
 /// compat: ConsumerManager#CHANNEL_EXPIRED_TIMEOUT
 const SILENT_FOR: Duration = Duration::from_secs(120);
 
+/// Groups that one heartbeat may name: all that the clients of a process have.
+pub(crate) const GROUPS_MAX: usize = 1024;
 /// A filter expression, and what a client says of one.
 pub(crate) const EXPRESSION_BYTES_MAX: usize = 8 << 10;
 /// Tags of one expression: as many as it has room for.
@@ -81,7 +83,8 @@ impl Filter {
 #[derive(Clone, Debug)]
 struct Channel {
     peer: Peer,
-    client_id: String,
+    /// Shared by the channels that one heartbeat makes in many groups.
+    client_id: Arc<str>,
     language: Language,
     version: i32,
     seen: Instant,
@@ -90,7 +93,7 @@ struct Channel {
 impl Channel {
     fn describe(&self) -> ConnectedClient {
         ConnectedClient {
-            client_id: self.client_id.clone(),
+            client_id: self.client_id.to_string(),
             client_addr: self.peer.addr().to_string(),
             language: self.language.name().to_owned(),
             version: self.version,
@@ -173,7 +176,7 @@ impl Clients {
     pub(crate) fn heartbeat(&self, sender: &Sender, beat: Heartbeat, now: Instant) -> Vec<String> {
         let channel = Channel {
             peer: sender.peer.clone(),
-            client_id: beat.client_id,
+            client_id: beat.client_id.into(),
             language: sender.language,
             version: sender.version,
             seen: now,
@@ -245,7 +248,7 @@ impl Clients {
         let table = self.0.lock();
         let mut channels = table.consumers.get(group)?.channels.values();
         channels
-            .find(|channel| channel.client_id == client_id)
+            .find(|channel| *channel.client_id == *client_id)
             .map(|channel| channel.peer.clone())
     }
 
@@ -259,7 +262,7 @@ impl Clients {
         let ids = channels
             .into_iter()
             .flatten()
-            .map(|channel| channel.client_id.clone());
+            .map(|channel| channel.client_id.to_string());
         ids.collect::<BTreeSet<_>>().into_iter().collect()
     }
 

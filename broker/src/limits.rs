@@ -4,8 +4,9 @@ use proto::names;
 use proto::remoting::request::JSON_BODY_BYTES_MAX;
 
 use crate::client_properties::PROPERTIES_MAX;
-use crate::clients::EXPRESSION_BYTES_MAX;
+use crate::clients::{EXPRESSION_BYTES_MAX, GROUPS_MAX};
 use crate::handle::{pull, query, send_batch, topics};
+use crate::locks::GRANTS_MAX;
 
 pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
     (
@@ -22,6 +23,21 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "group, bytes; the same characters",
         names::GROUP_BYTES_MAX,
         "INVALID_PARAMETER; left out of a heartbeat",
+    ),
+    (
+        "a client's id, the name of a broker in a lock, bytes",
+        names::ID_BYTES_MAX,
+        "INVALID_PARAMETER",
+    ),
+    (
+        "groups of a heartbeat",
+        GROUPS_MAX,
+        "INVALID_PARAMETER, nothing of it counts",
+    ),
+    (
+        "locks of queues, of all groups",
+        GRANTS_MAX,
+        "not granted; renewed are those that are held",
     ),
     (
         "queues of a topic",

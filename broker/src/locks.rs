@@ -3,6 +3,7 @@
 //! after a restart clients ask again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::remoting::clients::{MessageQueue, QueueLocks};
@@ -11,59 +12,59 @@ use tokio::time::Instant;
 /// compat: RebalanceLockManager#REBALANCE_LOCK_MAX_LIVE_TIME
 const GRANTED_FOR: Duration = Duration::from_secs(60);
 
+/// All grants; what is free beyond it stays so until others end.
+pub(crate) const GRANTS_MAX: usize = 100_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
-    groups: HashMap<String, HashMap<MessageQueue, Grant>>,
+    /// By group and queue.
+    grants: HashMap<(Arc<str>, MessageQueue), Grant>,
 }
 
 #[derive(Debug)]
 struct Grant {
-    client: String,
+    client: Arc<str>,
     until: Instant,
 }
 
 impl Locks {
     /// Grants or renews what is free or the client's own; returns what it now holds of `wanted`.
     pub(crate) fn lock(&mut self, wanted: QueueLocks, now: Instant) -> Vec<MessageQueue> {
-        let queues = self.groups.entry(wanted.consumer_group).or_default();
+        let group: Arc<str> = wanted.consumer_group.into();
+        let client: Arc<str> = wanted.client_id.into();
         let mut held = Vec::new();
         for queue in wanted.mq_set {
-            let free = match queues.get(&queue) {
-                Some(grant) => grant.client == wanted.client_id || grant.until <= now,
-                None => true,
+            let key = (Arc::clone(&group), queue);
+            let free = match self.grants.get(&key) {
+                Some(grant) => grant.client == client || grant.until <= now,
+                None => self.grants.len() < GRANTS_MAX,
             };
             if free {
                 let grant = Grant {
-                    client: wanted.client_id.clone(),
+                    client: Arc::clone(&client),
                     until: now + GRANTED_FOR,
                 };
-                queues.insert(queue.clone(), grant);
-                held.push(queue);
+                held.push(key.1.clone());
+                self.grants.insert(key, grant);
             }
         }
         held
     }
 
-    pub(crate) fn unlock(&mut self, given_up: &QueueLocks) {
-        let Some(queues) = self.groups.get_mut(&given_up.consumer_group) else {
-            return;
-        };
-        for queue in &given_up.mq_set {
-            if queues
-                .get(queue)
-                .is_some_and(|grant| grant.client == given_up.client_id)
-            {
-                queues.remove(queue);
+    pub(crate) fn unlock(&mut self, given_up: QueueLocks) {
+        let group: Arc<str> = given_up.consumer_group.into();
+        for queue in given_up.mq_set {
+            let key = (Arc::clone(&group), queue);
+            let grant = self.grants.get(&key);
+            if grant.is_some_and(|grant| *grant.client == *given_up.client_id) {
+                self.grants.remove(&key);
             }
         }
     }
 
-    /// Forgets grants that have ended, and groups without any.
+    /// Forgets grants that have ended.
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.groups.retain(|_, queues| {
-            queues.retain(|_, grant| grant.until > now);
-            !queues.is_empty()
-        });
+        self.grants.retain(|_, grant| grant.until > now);
     }
 }
 
@@ -94,13 +95,13 @@ mod tests {
         let (mut locks, start) = (Locks::default(), Instant::now());
         assert_eq!(ids(&locks.lock(asks("a", &[0, 1]), start)), [0, 1]);
         assert_eq!(ids(&locks.lock(asks("b", &[1, 2]), start)), [2]);
-        locks.unlock(&asks("b", &[0]));
+        locks.unlock(asks("b", &[0]));
         assert_eq!(
             ids(&locks.lock(asks("b", &[0]), start)),
             [0; 0],
             "only the owner gives up"
         );
-        locks.unlock(&asks("a", &[0]));
+        locks.unlock(asks("a", &[0]));
         assert_eq!(ids(&locks.lock(asks("b", &[0, 1]), start)), [0]);
         let later = start + GRANTED_FOR;
         assert_eq!(ids(&locks.lock(asks("b", &[1]), later)), [1]);
@@ -110,5 +111,16 @@ mod tests {
             [0; 0],
             "renewed a moment ago"
         );
+    }
+
+    #[test]
+    fn beyond_the_most_grants_only_what_is_held_is_granted() {
+        let (mut locks, now) = (Locks::default(), Instant::now());
+        let most = i32::try_from(GRANTS_MAX).unwrap();
+        let all: Vec<_> = (0..most).collect();
+        assert_eq!(locks.lock(asks("a", &all), now).len(), GRANTS_MAX);
+        assert_eq!(ids(&locks.lock(asks("a", &[0, most]), now)), [0], "renewed");
+        locks.unlock(asks("a", &[0]));
+        assert_eq!(ids(&locks.lock(asks("b", &[most]), now)), [most]);
     }
 }

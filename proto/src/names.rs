@@ -62,6 +62,8 @@ pub const SYSTEM_GROUPS: [&str; 8] = [
 pub const TOPIC_BYTES_MAX: usize = 127;
 pub const RETRY_TOPIC_BYTES_MAX: usize = 255;
 pub const GROUP_BYTES_MAX: usize = 120;
+/// Of a client's id, and of a broker's name as clients say it.
+pub const ID_BYTES_MAX: usize = 255;
 
 /// Why a name was refused; the text is the one RocketMQ answers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +111,14 @@ pub fn check_topic(topic: &str) -> Result<(), NameError> {
 pub fn check_group(group: &str) -> Result<(), NameError> {
     check_characters("group", group)?;
     check_length("group", group, GROUP_BYTES_MAX)
+}
+
+/// Checks the id of a client or the name of a broker: any characters, but not too many.
+///
+/// # Errors
+/// [`NameError`] worded as RocketMQ's.
+pub fn check_id(kind: &'static str, id: &str) -> Result<(), NameError> {
+    check_length(kind, id, ID_BYTES_MAX)
 }
 
 fn check_characters(kind: &'static str, name: &str) -> Result<(), NameError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::names;
+use proto::names::{self, NameError};
 use proto::remoting::clients::{
     ConsumerGroup, ConsumerIds, Heartbeat, HeartbeatTaken, Locked, ProducerGroup, QueueLocks,
     UnregisterClient,
@@ -14,7 +14,7 @@ use remoting::{Answer, Call, CallError, Peer, unsupported};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::clients::{Filter, Sender};
+use crate::clients::{Filter, GROUPS_MAX, Sender};
 use crate::refusal::Refusal;
 
 /// How long a client may take for what is passed on to it.
@@ -25,6 +25,12 @@ pub(super) fn heartbeat(
     sender: &Sender,
     mut beat: Heartbeat,
 ) -> Result<Reply, Refusal> {
+    names::check_id("clientID", &beat.client_id)?;
+    let groups = beat.producer_data_set.len() + beat.consumer_data_set.len();
+    if groups > GROUPS_MAX {
+        let text = format!("the heartbeat names {groups} groups, at most {GROUPS_MAX} may be");
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
+    }
     // A group that may not exist is left out; the rest of the heartbeat counts.
     let mut retry_topics = Vec::new();
     let producers = &mut beat.producer_data_set;
@@ -85,14 +91,26 @@ pub(super) fn consumer_ids(broker: &Broker, group: &ConsumerGroup) -> Result<Rep
     })))
 }
 
-pub(super) fn lock(broker: &Broker, wanted: QueueLocks) -> Reply {
+pub(super) fn lock(broker: &Broker, wanted: QueueLocks) -> Result<Reply, Refusal> {
+    check_names(&wanted)?;
     let queues = broker.locks.lock().lock(wanted, Instant::now());
-    Reply::ok().body(proto::json::write(&Locked { queues }))
+    Ok(Reply::ok().body(proto::json::write(&Locked { queues })))
 }
 
-pub(super) fn unlock(broker: &Broker, given_up: &QueueLocks) -> Reply {
+pub(super) fn unlock(broker: &Broker, given_up: QueueLocks) -> Result<Reply, Refusal> {
+    check_names(&given_up)?;
     broker.locks.lock().unlock(given_up);
-    Reply::ok()
+    Ok(Reply::ok())
+}
+
+/// All of it is kept with a lock.
+fn check_names(asked: &QueueLocks) -> Result<(), NameError> {
+    names::check_group(&asked.consumer_group)?;
+    names::check_id("clientId", &asked.client_id)?;
+    asked.mq_set.iter().try_for_each(|queue| {
+        names::check_topic(&queue.topic)?;
+        names::check_id("brokerName", &queue.broker_name)
+    })
 }
 
 pub(super) fn consumers(broker: &Broker, group: &ConsumerGroup) -> Result<Reply, Refusal> {

@@ -120,8 +120,8 @@ fn answer_at_once(broker: &Arc<Broker>, call: Call) -> Answer {
         }
         Request::UnregisterClient(leaving) => clients::unregister(broker, &peer, &leaving).into(),
         Request::ConsumerIds(group) => reply!(clients::consumer_ids(broker, &group)),
-        Request::LockQueues(wanted) => clients::lock(broker, wanted).into(),
-        Request::UnlockQueues(given_up) => clients::unlock(broker, &given_up).into(),
+        Request::LockQueues(wanted) => reply!(clients::lock(broker, wanted)),
+        Request::UnlockQueues(given_up) => reply!(clients::unlock(broker, given_up)),
         Request::ConsumerConnections(group) => reply!(clients::consumers(broker, &group)),
         Request::ProducerConnections(group) => reply!(clients::producers(broker, &group)),
         Request::CreateTopic(topic) => reply!(topics::create(broker, &topic)),

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use proto::message::{BatchItem, encode_batch_item};
+use proto::remoting::clients::{Heartbeat, MessageQueue, ProducerData, QueueLocks};
 use proto::remoting::config::GroupConfig;
 use proto::remoting::pull::Pull;
 use proto::remoting::send::Send;
@@ -221,6 +222,56 @@ async fn expressions_have_a_size_in_pulls_and_heartbeats() {
         code(&client, ids("beyond")).await,
         ResponseCode::SYSTEM_ERROR
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_and_groups_of_clients_have_a_size_and_a_number() {
+    let desk = start().await;
+    let client = desk.client();
+    let (ok, illegal) = (ResponseCode::SUCCESS, ResponseCode::INVALID_PARAMETER);
+    for (bytes, groups, expected) in [
+        (255, 1024, ok),
+        (256, 1, illegal),
+        (512 << 10, 1, illegal),
+        (1, 1025, illegal),
+    ] {
+        let producer = |n| ProducerData {
+            group_name: format!("p{n}"),
+        };
+        let beat = Heartbeat {
+            client_id: "c".repeat(bytes),
+            producer_data_set: (0..groups).map(producer).collect(),
+            ..Heartbeat::default()
+        };
+        let got = code(&client, Request::Heartbeat(beat)).await;
+        assert_eq!(
+            got, expected,
+            "{groups} groups of a client of {bytes} bytes"
+        );
+    }
+    for (id, group, topic, broker, expected) in [
+        ("c".repeat(255), "g", "t", "b".repeat(255), ok),
+        ("c".repeat(256), "g", "t", "b".into(), illegal),
+        ("c".into(), "g.h", "t", "b".into(), illegal),
+        ("c".into(), "g", "t.u", "b".into(), illegal),
+        ("c".into(), "g", "t", "b".repeat(256), illegal),
+    ] {
+        let queue = MessageQueue {
+            broker_name: broker,
+            queue_id: 0,
+            topic: topic.into(),
+        };
+        let asked = QueueLocks {
+            consumer_group: group.into(),
+            client_id: id,
+            only_this_broker: false,
+            mq_set: vec![queue],
+        };
+        let lock = Request::LockQueues(asked.clone());
+        assert_eq!(code(&client, lock).await, expected, "{asked:?}");
+        let unlock = Request::UnlockQueues(asked.clone());
+        assert_eq!(code(&client, unlock).await, expected, "{asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
