@@ -18,8 +18,8 @@ pub struct Config {
     pub publish_timeout: Duration,
     /// From a request's first byte to the end of its headers (10 s).
     pub head_timeout: Duration,
-    /// No byte of a body for so long (30 s); nor of an answer.
-    pub stall_timeout: Duration,
+    /// From the end of its headers to the end of a body (30 s).
+    pub body_timeout: Duration,
     /// No request on a connection for so long (75 s).
     pub idle_timeout: Duration,
     /// Connections of one listener (20,000), and of one address that is not loopback.
@@ -38,7 +38,7 @@ impl Default for Config {
             budget_bytes: 256 << 20,
             publish_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             connections_max: 20_000,
             connections_per_address_max: 512,

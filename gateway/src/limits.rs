@@ -43,8 +43,8 @@ fn times(config: &Config) -> [Row; 6] {
             "closed",
         ),
         (
-            "a body that does not move, s",
-            seconds(config.stall_timeout),
+            "from the end of its headers to the end of its body, s",
+            seconds(config.body_timeout),
             "408, closed",
         ),
         (

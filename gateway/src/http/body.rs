@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::budget::{Budget, Share};
 use crate::config::Config;
 use crate::error::{Code, Error};
 
-/// Reserved at a time when the length is not announced.
-const STEP_BYTES: usize = 64 << 10;
+/// Reserved before the first byte: what is announced may never come.
+const FIRST_BYTES: usize = 64 << 10;
 /// After this long a body must have arrived at [`BYTES_PER_SECOND_MIN`].
 pub(crate) const SLOW_START: Duration = Duration::from_secs(5);
 pub(crate) const BYTES_PER_SECOND_MIN: u64 = 1024;
@@ -36,15 +36,17 @@ where
     let max = config.body_bytes_max;
     let announced = body.size_hint().exact();
     let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let first = announced.unwrap_or_else(|| STEP_BYTES.min(max));
-    if first > max || !budget.covers(first) {
+    let most = announced.unwrap_or(max);
+    if most > max || !budget.covers(most) {
         return Err(too_large(max));
     }
+    let first = FIRST_BYTES.min(most);
     let mut share = budget.take(first).ok_or_else(overloaded)?;
     let started = Instant::now();
+    let end = started + config.body_timeout;
     let mut whole = Pieces::default();
     while !body.is_end_stream() {
-        let frame = timeout(config.stall_timeout, body.frame()).await;
+        let frame = timeout_at(end, body.frame()).await;
         let Some(frame) = frame.map_err(|_| too_slow())? else {
             break;
         };
@@ -57,10 +59,14 @@ where
         if bytes > max {
             return Err(too_large(max));
         }
-        if bytes > share.bytes() && !share.grow(STEP_BYTES.max(bytes - share.bytes())) {
-            return Err(overloaded());
+        if bytes > share.bytes() {
+            // Twice as much, so that it is copied seldom, but no more than may come.
+            let room = (2 * share.bytes()).min(most).max(bytes);
+            if !share.grow(room - share.bytes()) {
+                return Err(overloaded());
+            }
         }
-        whole.push(piece, announced);
+        whole.push(piece, share.bytes());
         check_pace(started.elapsed(), bytes)?;
     }
     match whole.finish() {
@@ -110,15 +116,14 @@ impl Pieces {
         self.only.len() + self.joined.len()
     }
 
-    fn push(&mut self, piece: Bytes, announced: Option<usize>) {
+    /// `room` was taken from the budget for all pieces.
+    fn push(&mut self, piece: Bytes, room: usize) {
         if self.len() == 0 {
             self.only = piece;
             return;
         }
+        self.joined.reserve(room.saturating_sub(self.joined.len()));
         if self.joined.is_empty() {
-            // The room for what is announced was taken from the budget.
-            self.joined
-                .reserve(announced.unwrap_or(self.only.len() + piece.len()));
             self.joined
                 .extend_from_slice(&std::mem::take(&mut self.only));
         }
@@ -148,4 +153,42 @@ fn overloaded() -> Error {
         Code::Overloaded,
         "The gateway holds as many bodies as it may.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use hyper::body::Frame;
+    use tokio::time::{Interval, interval};
+
+    use super::*;
+
+    /// 2 KiB every second.
+    struct Trickle(Interval);
+
+    impl Body for Trickle {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            ready!(self.0.poll_tick(cx));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 2048])))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_moves_has_an_end_all_the_same() {
+        let (config, started) = (Config::default(), Instant::now());
+        let budget = Budget::new(config.budget_bytes);
+        let mut body = Trickle(interval(Duration::from_secs(1)));
+        let error = read(&mut body, &config, &budget).await.unwrap_err();
+        assert_eq!(error.code, Code::RequestTimeout);
+        assert_eq!(started.elapsed(), config.body_timeout);
+    }
 }

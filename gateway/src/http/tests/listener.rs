@@ -289,7 +289,7 @@ async fn whoever_is_slow_is_closed() {
     let house = house(|config| {
         config.head_timeout = quick;
         config.idle_timeout = quick;
-        config.stall_timeout = quick;
+        config.body_timeout = quick;
     })
     .await;
     let addr = house.gateway.http_addr;
@@ -302,6 +302,32 @@ async fn whoever_is_slow_is_closed() {
     assert_eq!(statuses(&answers), ["201"], "idle afterwards");
     let answers = exchange(addr, POST.trim_end_matches("lo").as_bytes()).await;
     assert_eq!(statuses(&answers), ["408"], "half a body");
+}
+
+#[tokio::test]
+async fn bodies_that_were_only_announced_keep_nobody_out() {
+    let house = house(|config| config.budget_bytes = 8 << 20).await;
+    let addr = house.gateway.http_addr;
+    let head = "POST /t/orders HTTP/1.1\r\nHost: h\r\nContent-Length: 4194304\r\n\
+                Expect: 100-continue\r\nConnection: close\r\n\r\n";
+    let mut waiting = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // It is asked for once its share is taken.
+        let mut leave = [0; 25];
+        stream.read_exact(&mut leave).await.unwrap();
+        assert_eq!(&leave, b"HTTP/1.1 100 Continue\r\n\r\n");
+        waiting.push(stream);
+    }
+    let answer = exchange(addr, LAST.as_bytes()).await;
+    assert_eq!(statuses(&answer), ["201"]);
+    let mut first = waiting.swap_remove(0);
+    first.write_all(&vec![b'x'; 4 << 20]).await.unwrap();
+    let answer = read_to_end(&mut first).await;
+    assert_eq!(statuses(&answer), ["201"], "one that comes has room");
+    let stored = house.broker.sends.lock();
+    assert_eq!(stored.last().unwrap().body.len(), 4 << 20);
 }
 
 #[tokio::test]
