@@ -56,10 +56,19 @@ fn the_page_of_limits_is_up_to_date() {
     let mut namesrv = namesrv::config::Config::default();
     let names: Vec<_> = settings(&namesrv::config::TABLE, &mut namesrv).collect();
     for (key, meaning, limit) in settings(&broker::config::TABLE, &mut broker) {
-        let both = names.iter().any(|(name, ..)| *name == key);
-        let place = if both { "native" } else { "broker" };
+        let other = names.iter().find(|(name, ..)| *name == key);
         let (what, beyond) = what_and_beyond(meaning);
-        page += &limit_row(place, what, limit, &format!("`{key}`"), beyond);
+        let mut row = |place, limit: &str| {
+            page += &limit_row(place, what, limit, &format!("`{key}`"), beyond);
+        };
+        match other {
+            Some((.., theirs)) if *theirs == limit => row("native", &limit),
+            Some((.., theirs)) => {
+                row("broker", &limit);
+                row("name server", theirs);
+            }
+            None => row("broker", &limit),
+        }
     }
     for (what, limit, beyond) in broker::FIXED_LIMITS {
         page += &limit_row("broker", what, limit, "fixed", beyond);

@@ -70,6 +70,8 @@ struct Server {
     link: tokio::sync::Mutex<Option<Peer>>,
     /// Does it know all our topics, but for those that are announced one by one?
     knows_us: AtomicBool,
+    /// Did the last registration fail? Only the first failure in a row is logged.
+    failing: AtomicBool,
     changed: Notify,
 }
 
@@ -96,6 +98,7 @@ impl Registrar {
                 place,
                 link: tokio::sync::Mutex::default(),
                 knows_us: AtomicBool::new(false),
+                failing: AtomicBool::new(false),
                 changed: Notify::new(),
             })
         };
@@ -157,9 +160,10 @@ impl Registrar {
     async fn register_with(&self, server: &Server) -> bool {
         let outcome = self.send(server, self.topics.all()).await;
         let knew = server.knows_us.swap(outcome.is_ok(), Ordering::AcqRel);
+        let failed = server.failing.swap(outcome.is_err(), Ordering::AcqRel);
         match outcome {
             Ok(()) if !knew => tracing::info!(name_server = ?server.place, "registered"),
-            Err(error) if knew => {
+            Err(error) if !failed => {
                 tracing::warn!(name_server = ?server.place, %error, "cannot register");
             }
             Ok(()) | Err(_) => {}
@@ -244,7 +248,7 @@ impl Registrar {
         Ok(peer.call(request, CALL_TIMEOUT).await?)
     }
 
-    async fn link(&self, server: &Server) -> std::io::Result<Peer> {
+    async fn link(&self, server: &Server) -> Result<Peer, RegisterError> {
         let mut link = server.link.lock().await;
         if let Some(peer) = link.as_ref().filter(|peer| peer.is_open()) {
             return Ok(peer.clone());
@@ -258,12 +262,28 @@ impl Registrar {
             ),
             NameServer::Addr(addr) => {
                 let mut found = tokio::net::lookup_host(addr).await?;
-                let addr = found.next().ok_or(std::io::ErrorKind::NotFound)?;
-                dial(addr, nobody, Limits::default(), &self.tasks).await?
+                let none = || std::io::Error::from(std::io::ErrorKind::NotFound);
+                let addr = found.next().ok_or_else(none)?;
+                let peer = dial(addr, nobody, Limits::default(), &self.tasks).await?;
+                // A first frame has a lower limit, which all our topics may exceed. What it says
+                // does not matter: they are registered whatever it knows.
+                let (broker, version) = (self.broker(), self.topics.version());
+                let question = Request::QueryDataVersion { broker, version };
+                peer.call(question, CALL_TIMEOUT).await?;
+                peer
             }
         };
         *link = Some(peer.clone());
         Ok(peer)
+    }
+
+    fn broker(&self) -> BrokerOf {
+        BrokerOf {
+            broker_name: self.identity.broker.clone(),
+            broker_addr: self.identity.addr.clone(),
+            cluster_name: self.identity.cluster.clone(),
+            broker_id: self.identity.id,
+        }
     }
 
     /// Takes this broker out of every route.
@@ -272,14 +292,9 @@ impl Registrar {
         for server in &self.servers {
             let (me, server) = (Arc::clone(self), Arc::clone(server));
             calls.spawn(async move {
-                let broker = BrokerOf {
-                    broker_name: me.identity.broker.clone(),
-                    broker_addr: me.identity.addr.clone(),
-                    cluster_name: me.identity.cluster.clone(),
-                    broker_id: me.identity.id,
-                };
                 // One that is away forgets us by itself.
-                let _ = me.call(&server, Request::UnregisterBroker(broker)).await;
+                let leaving = Request::UnregisterBroker(me.broker());
+                let _ = me.call(&server, leaving).await;
             });
         }
         let _ = tokio::time::timeout(ANNOUNCE_TIMEOUT, calls.join_all()).await;

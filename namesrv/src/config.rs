@@ -96,7 +96,11 @@ impl Default for Config {
                 refuse_while_waiting: false,
                 wait_for_brokers_s: 45,
             },
-            limits: Limits::default(),
+            limits: Limits {
+                // As many topics as a registration may have, with names as long as may be.
+                frame_bytes: 64 << 20,
+                ..Limits::default()
+            },
         }
     }
 }

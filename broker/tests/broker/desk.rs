@@ -136,10 +136,10 @@ impl Desk {
 }
 
 /// Takes down what the broker asks of its client.
-struct Ears(mpsc::Sender<Request>);
+pub(crate) struct Ears(mpsc::Sender<Request>);
 
 impl Ears {
-    fn open() -> (Arc<dyn Serve>, mpsc::Receiver<Request>) {
+    pub(crate) fn open() -> (Arc<dyn Serve>, mpsc::Receiver<Request>) {
         let (ears, heard) = mpsc::channel(100);
         (Arc::new(Self(ears)), heard)
     }

@@ -1,17 +1,20 @@
 //! What name servers are told, and when.
 
+use std::fs;
 use std::sync::Arc;
 
 use broker::NameServer;
 use parking_lot::Mutex;
 use proto::json;
-use proto::remoting::config::TopicConfig;
+use proto::remoting::config::{TopicConfig, TopicTable};
 use proto::remoting::naming::{BrokerOf, BrokerRegistered, RegisterBody, RegisterBroker};
 use proto::remoting::{Reply, Request};
-use remoting::{Answer, Call, Serve};
+use remoting::{Answer, Call, Limits, Listener, Serve};
+use runtime::Tasks;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
-use crate::desk::{Desk, WAIT, start_in};
+use crate::desk::{Desk, Ears, WAIT, start_in};
 
 /// A name server that only takes down what it is told.
 #[derive(Default)]
@@ -114,4 +117,29 @@ async fn a_name_server_that_is_away_holds_up_neither_start_nor_send() {
     let folder = TempDir::new().unwrap();
     let desk = start_in(folder, &[], vec![server]).await.unwrap();
     assert_eq!(desk.client().send("t", 0, "one").await.queue_offset, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_topics_are_never_the_first_frame_of_a_link() {
+    let (tasks, (ears, mut heard)) = (Tasks::root(), Ears::open());
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let server = NameServer::Addr(listener.local_addr().unwrap().to_string());
+    listener.serve(ears, Limits::default(), &tasks);
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config");
+    let named = |n| TopicConfig::new(&format!("topic-of-some-length-{n}"), 4, 6);
+    let topics = (0..40_000).map(named).map(|t| (t.topic_name.clone(), t));
+    let file = TopicTable {
+        topic_config_table: topics.collect(),
+        ..TopicTable::default()
+    };
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("topics.json"), json::write(&file)).unwrap();
+    let _desk = start_in(folder, &[], vec![server]).await.unwrap();
+    let first = timeout(WAIT, heard.recv()).await.unwrap().unwrap();
+    assert!(matches!(first, Request::QueryDataVersion { .. }));
+    let told = timeout(WAIT, heard.recv()).await.unwrap().unwrap();
+    let (_, body) = registration(vec![told]);
+    let told = body.topic_config_serialize_wrapper.topic_config_table;
+    assert!(told.len() > 40_000 && json::write(&told).len() > Limits::default().first_frame_bytes);
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto::remoting::config::{DataVersion, TopicOf};
+use proto::json;
+use proto::names::RETRY_TOPIC_BYTES_MAX;
+use proto::remoting::config::{DataVersion, TopicConfig, TopicOf};
 use proto::remoting::fields::{Ext, Sink};
 use proto::remoting::naming::{
     BrokerName, BrokerOf, BrokerRegistered, ClusterOf, KvKey, KvNamespace, KvPut, KvValue,
@@ -17,6 +19,7 @@ use remoting::{Limits, Peer, Unserved, dial, local_link};
 use runtime::Tasks;
 use runtime::conf_file::Entry;
 
+use crate::registration::TOPICS_MAX;
 use crate::{Config, NameServer, Running, StartError};
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -215,6 +218,36 @@ async fn a_registration_that_cannot_be_taken_is_answered_with_the_reason() {
         refusal(&reply),
         (ResponseCode::SYSTEM_ERROR, "crc32 not match")
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn as_many_topics_as_a_broker_may_have_fit_into_a_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path(), &[]).await;
+    let longest = json::write(&TopicConfig::new(
+        &"t".repeat(RETRY_TOPIC_BYTES_MAX),
+        65_536,
+        6,
+    ));
+    let most = TOPICS_MAX * (longest.len() + RETRY_TOPIC_BYTES_MAX + 4);
+    // White space is read fast.
+    let body = TWO_TOPICS.to_owned() + &" ".repeat(most - TWO_TOPICS.len());
+    let mut request = register("");
+    let Request::RegisterBroker { body: large, .. } = &mut request else {
+        unreachable!()
+    };
+    *large = body.into();
+    let peer = server.dial().await;
+    assert!(
+        peer.call(Request::ClusterTable, WAIT)
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    let reply = peer.call(request, WAIT).await;
+    assert!(reply.unwrap().is_ok());
+    assert!(server.ask(route("t")).await.is_ok());
     server.stop().await;
 }
 
