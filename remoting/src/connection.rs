@@ -147,8 +147,8 @@ impl Connection {
             self.write(output)?;
             let held = self.input.len() + self.gated.bytes() + self.unsent.bytes();
             self.share.hold(held);
-            // What was written made room for frames that had to wait.
-            if self.has_room() && self.has_frame() {
+            // What was written made room for frames that had to wait; a stop leaves them unanswered.
+            if !self.stopping && self.has_room() && self.has_frame() {
                 continue;
             }
             if self.stopping

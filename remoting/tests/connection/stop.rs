@@ -74,3 +74,46 @@ async fn a_stop_waits_until_answers_have_left() {
     let (closed, read) = tokio::join!(server.tasks.close(WAIT), read);
     assert_eq!((closed, read), (Ok(()), Some(32 << 20)));
 }
+
+/// One worker, watched from outside of it: a task that spins without an await stops every clock of
+/// its runtime.
+#[test]
+fn a_stop_ends_a_connection_that_is_at_its_limit() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(async move {
+        let (asks, mut asked) = mpsc::channel(10);
+        let gate = Watermark::default();
+        let opens = gate.clone();
+        let limits = Limits {
+            in_flight: 1,
+            ..Limits::default()
+        };
+        let server = serve(limits, move |call| {
+            asks.try_send(()).unwrap();
+            Answer::Gated(Gated {
+                gate: gate.clone(),
+                at: 1,
+                reply: echoed(&call),
+                within: WAIT,
+                late: ResponseCode::FLUSH_DISK_TIMEOUT,
+            })
+        })
+        .await;
+        let mut client = server.connect().await;
+        let both = [json(ECHO, 1, 0, b"x"), json(ECHO, 2, 0, b"x")].concat();
+        client.send(&both).await;
+        soon(asked.recv()).await.unwrap();
+
+        server.tasks.cancel();
+        tokio::task::yield_now().await;
+        opens.advance(1);
+        assert_eq!(client.opaques(1).await, [1]);
+        assert_eq!(client.next().await, None);
+        tell.send(server.tasks.close(WAIT).await).unwrap();
+    });
+    let closed = told.recv_timeout(WAIT);
+    runtime.shutdown_background();
+    assert_eq!(closed, Ok(Ok(())));
+}
