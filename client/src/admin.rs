@@ -70,6 +70,7 @@ impl Client {
         for addr in &self.0.config.name_servers {
             granted(addr, self.0.ask(addr, request.clone()).await?)?;
         }
+        self.0.routes.doubt(&name);
         self.0.refresh_route(&name).await;
         Ok(())
     }

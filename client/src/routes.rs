@@ -141,9 +141,17 @@ impl Route {
         self.brokers.iter().find(|broker| broker.name == *name)
     }
 
+    fn is_uncertain(&self) -> bool {
+        self.provisional || self.doubted.load(Ordering::Relaxed)
+    }
+
     fn is_stale(&self) -> bool {
-        let uncertain = self.provisional || self.doubted.load(Ordering::Relaxed);
-        uncertain && self.asked.lock().elapsed() >= UNCERTAIN
+        self.is_uncertain() && self.asked.lock().elapsed() >= UNCERTAIN
+    }
+
+    fn asked_now(self: Arc<Self>) -> Arc<Self> {
+        *self.asked.lock() = Instant::now();
+        self
     }
 }
 
@@ -272,9 +280,10 @@ impl Inner {
         match (fetched, kept) {
             (Ok(route), _) => Ok(self.routes.keep(topic, route)),
             // What is known goes on while no name server answers.
-            (Err(RouteError::NoNameServer(_)), Some(kept)) => {
-                *kept.asked.lock() = Instant::now();
-                Ok(kept)
+            (Err(RouteError::NoNameServer(_)), Some(kept)) => Ok(kept.asked_now()),
+            // One that came back knows nothing yet. Where the topic is gone, its brokers say so.
+            (Err(RouteError::UnknownTopic(_)), Some(kept)) if !kept.is_uncertain() => {
+                Ok(kept.asked_now())
             }
             (Err(error), _) => {
                 self.routes.kept.write().remove(topic);

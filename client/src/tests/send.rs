@@ -211,6 +211,27 @@ async fn routes_survive_a_silent_name_server() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn routes_survive_a_name_server_that_comes_back_empty() {
+    let fake = Fake::with(&["orders"], []);
+    let client = fake.client(&Tasks::root());
+    client.send(hello()).await.unwrap();
+    fake.topics.lock().clear();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(fake.routes_asked.lock().len() > 1);
+    client.send(hello()).await.unwrap();
+    // But not when a broker says that the topic is gone.
+    let gone = || Next::Refuse(ResponseCode::TOPIC_NOT_EXIST);
+    fake.next.lock().extend([gone(), gone(), gone()]);
+    client.send(hello()).await.unwrap_err();
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let error = client.send(hello()).await.unwrap_err();
+    assert!(
+        matches!(error, SendError::Route(RouteError::UnknownTopic(_))),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_batch_is_one_request_and_a_receipt_for_each() {
     let fake = Fake::with(&["orders"], []);
