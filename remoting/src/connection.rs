@@ -9,7 +9,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use proto::remoting::frame::{Frame, FrameError};
@@ -26,15 +25,12 @@ use crate::answer::{Answer, Call, ReplyTo, Serve};
 use crate::gated_replies::GatedReplies;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Unsent};
-use crate::pace::Pace;
+use crate::pace::{Pace, TICK};
 use crate::peer::{Departure, Peer};
 use crate::room::Share;
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
-/// While a connection is busy its deadlines are looked at this often: an answer that says "too late"
-/// after 5 s is at most a tenth late itself.
-const TICK: Duration = Duration::from_millis(400);
 
 /// Why a connection ended, when it was not in order.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +166,7 @@ impl Connection {
                 }
                 Event::Asked(outgoing) => {
                     self.take(outgoing);
-                    self.moved(timer.as_mut());
+                    self.pace.moved_now(timer.as_mut());
                 }
                 Event::Writable | Event::Gate => {}
                 Event::Tick => self.tick(timer.as_mut())?,
@@ -186,6 +182,16 @@ impl Connection {
         stop: &CancellationToken,
         timer: Pin<&mut Sleep>,
     ) -> io::Result<Event> {
+        // Reads come first and need not run dry: while they last, nothing below them is looked at.
+        if self.pace.moved >= timer.deadline() {
+            return Ok(if !self.peer.is_open() {
+                Event::Closed
+            } else if stop.is_cancelled() && !self.stopping {
+                Event::Stop
+            } else {
+                Event::Tick
+            });
+        }
         let may_read = !self.stopping && self.has_room() && !self.share.must_wait();
         let may_take = self.has_space();
         let gate = self.gated.first_due();
@@ -345,17 +351,9 @@ impl Connection {
     }
 
     fn heard(&mut self, timer: Pin<&mut Sleep>) {
-        self.moved(timer);
+        self.pace.moved_now(timer);
         self.pace.heard = self.pace.moved;
         self.peer.hear();
-    }
-
-    fn moved(&mut self, timer: Pin<&mut Sleep>) {
-        self.pace.moved = Instant::now();
-        if !self.pace.ticking {
-            self.pace.ticking = true;
-            timer.reset(self.pace.moved + TICK);
-        }
     }
 
     /// Looks at every deadline; an idle connection is not looked at again before it is due.

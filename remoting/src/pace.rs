@@ -1,7 +1,14 @@
 //! When things last happened on one connection, by which its deadlines are told.
 //! Invariant: what the peer did and what was done to it are kept apart.
 
-use tokio::time::Instant;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// While a connection is busy its deadlines are looked at this often: an answer that says "too late"
+/// after 5 s is at most a tenth late itself.
+pub(crate) const TICK: Duration = Duration::from_millis(400);
 
 /// When things last happened; see `Connection::tick`.
 #[derive(Debug)]
@@ -30,6 +37,15 @@ impl Pace {
             crowded: None,
             framed: false,
             ticking: false,
+        }
+    }
+
+    /// Something moves: from now on there are ticks.
+    pub(crate) fn moved_now(&mut self, timer: Pin<&mut Sleep>) {
+        self.moved = Instant::now();
+        if !self.ticking {
+            self.ticking = true;
+            timer.reset(self.moved + TICK);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod calls;
+mod flood;
 mod limits;
 mod raw;
 mod requests;
