@@ -321,7 +321,8 @@ impl Broker {
         };
         let id = match parked {
             Ok(id) => id,
-            Err(too_many) => return too_many.replier.send(nothing),
+            // Too many wait, or the broker stops.
+            Err(refused) => return refused.replier.send(nothing),
         };
         let end = self
             .store

@@ -2,7 +2,7 @@
 //! caller brings the time and answers what comes out.
 //!
 //! Invariant: a parked pull leaves exactly once: by an arrival that it wants, by its deadline, or
-//! because its peer or its topic is gone.
+//! because its peer or its topic is gone or the broker stops. Then none parks any more.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ pub(crate) struct LongPolls {
     next_id: u64,
     per_queue_max: usize,
     max: usize,
+    closed: bool,
 }
 
 impl LongPolls {
@@ -44,16 +45,17 @@ impl LongPolls {
             next_id: 0,
             per_queue_max,
             max,
+            closed: false,
         }
     }
 
     /// # Errors
-    /// Gives the pull back when too many wait already.
+    /// Gives the pull back when too many wait already, and when nobody would wake it.
     #[expect(clippy::result_large_err, reason = "the pull itself comes back")]
     pub(crate) fn park(&mut self, pull: ParkedPull) -> Result<u64, ParkedPull> {
         let queue = (pull.pull.topic.clone(), pull.pull.queue_id);
         let waiting = self.by_queue.get(&queue).map_or(0, Vec::len);
-        if waiting >= self.per_queue_max || self.parked.len() >= self.max {
+        if self.closed || waiting >= self.per_queue_max || self.parked.len() >= self.max {
             return Err(pull);
         }
         let id = self.next_id;
@@ -127,8 +129,9 @@ impl LongPolls {
         ids.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
-    /// Takes all.
-    pub(crate) fn drain(&mut self) -> Vec<ParkedPull> {
+    /// Takes all, and lets none park any more.
+    pub(crate) fn close(&mut self) -> Vec<ParkedPull> {
+        self.closed = true;
         let all: Vec<_> = self.parked.keys().copied().collect();
         all.into_iter().filter_map(|id| self.take(id)).collect()
     }

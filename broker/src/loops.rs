@@ -325,7 +325,7 @@ fn each(
 }
 
 /// Woken by arrivals in watched queues and by the earliest deadline. When stopped, whoever waits is
-/// answered.
+/// answered, and nobody waits any more.
 async fn wake_polls(broker: &Broker, stop: &Tasks) {
     loop {
         let deadline = broker.polls.parked.lock().next_deadline();
@@ -357,7 +357,7 @@ async fn wake_polls(broker: &Broker, stop: &Tasks) {
             .into_iter()
             .for_each(|pull| answer_again(broker, pull, true));
     }
-    let waiting = broker.polls.parked.lock().drain();
+    let waiting = broker.polls.parked.lock().close();
     waiting
         .into_iter()
         .for_each(|pull| answer_again(broker, pull, true));

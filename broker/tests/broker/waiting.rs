@@ -147,6 +147,22 @@ async fn a_broker_that_stops_answers_the_pulls_that_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_meets_the_stop_of_its_broker_is_answered_and_does_not_wait() {
+    let desk = start().await;
+    let client = desk.client();
+    client.create_topic("t", 1).await;
+    let mut before = Box::pin(client.ask(waiting(pull("t", 0, 0, "*"), LONG)));
+    assert_eq!(started_now(&mut before).await, None);
+    desk.tasks.cancel();
+    let code = ResponseCode::PULL_NOT_FOUND;
+    let nothing = pulled(code, "NO_MESSAGE_IN_QUEUE", 0, (0, 0));
+    assert_eq!(before.await, nothing);
+    // Those that waited are answered, and nobody looks after any that come now.
+    let after = client.ask(waiting(pull("t", 0, 0, "*"), LONG)).await;
+    assert_eq!(after, nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_message_slips_through_between_looking_and_waiting() {
     let desk = start_with(&[("flushDiskType", "ASYNC_FLUSH")]).await;
     desk.client().create_topic("t", 1).await;
