@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::figures::Figures;
 use crate::groups::Groups;
 use crate::locks::Locks;
-use crate::long_poll::{LongPolls, ParkedPull};
+use crate::long_poll::{Arrivals, LongPolls, ParkedPull};
 use crate::offsets::Offsets;
 use crate::pressure::Pressure;
 use crate::refusal::Refusal;
@@ -47,8 +47,7 @@ pub(crate) struct Gates {
 #[derive(Debug)]
 pub(crate) struct Polls {
     pub(crate) parked: Mutex<LongPolls>,
-    /// Arrivals that were not looked at yet: topic, queue, tag code.
-    pub(crate) arrivals: Mutex<Vec<(Text, i32, i64)>>,
+    pub(crate) arrivals: Mutex<Arrivals>,
     /// There are arrivals, or an earlier deadline.
     pub(crate) changed: Notify,
 }

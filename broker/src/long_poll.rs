@@ -23,6 +23,32 @@ pub(crate) struct ParkedPull {
     pub(crate) until: Instant,
 }
 
+/// Arrivals in watched queues that were not looked at yet: by topic, queue and tag code. Equal ones
+/// wake the same pulls and are one, however many messages come before somebody looks.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals(HashMap<Text, HashSet<(i32, i64)>>);
+
+impl Arrivals {
+    pub(crate) fn note(&mut self, topic: &str, queue_id: i32, tags_code: i64) {
+        let arrival = (queue_id, tags_code);
+        match self.0.get_mut(topic) {
+            Some(arrivals) => {
+                arrivals.insert(arrival);
+            }
+            None => {
+                self.0.insert(topic.into(), HashSet::from([arrival]));
+            }
+        }
+    }
+
+    pub(crate) fn into_each(self) -> impl Iterator<Item = (Text, i32, i64)> {
+        self.0.into_iter().flat_map(|(topic, arrivals)| {
+            let named = move |(queue_id, tags_code)| (topic.clone(), queue_id, tags_code);
+            arrivals.into_iter().map(named)
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct LongPolls {
     parked: HashMap<u64, ParkedPull>,
@@ -149,5 +175,35 @@ impl LongPolls {
 
     pub(crate) fn is_waited_for(&self, topic: &Text, queue_id: i32) -> bool {
         self.by_queue.contains_key(&(topic.clone(), queue_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_arrivals_are_one() {
+        let mut arrivals = Arrivals::default();
+        for _ in 0..100_000 {
+            arrivals.note("t", 3, 65);
+        }
+        let each: Vec<_> = arrivals.into_each().collect();
+        assert_eq!(each, [("t".into(), 3, 65)]);
+    }
+
+    #[test]
+    fn arrivals_of_another_topic_queue_or_tag_are_others() {
+        let all = [("t", 3, 65), ("t", 3, 66), ("t", 4, 65), ("u", 3, 65)];
+        let mut arrivals = Arrivals::default();
+        for (topic, queue_id, tags_code) in all {
+            arrivals.note(topic, queue_id, tags_code);
+        }
+        let mut each: Vec<_> = arrivals.into_each().collect();
+        each.sort();
+        assert_eq!(
+            each,
+            all.map(|(topic, queue, code)| (topic.into(), queue, code))
+        );
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use proto::Text;
 use runtime::{Tasks, clock, state_file};
 use store::{DiskLevel, ExpireTime, PersistError, Store, WriteError};
 use tokio::time::Instant;
@@ -119,12 +118,9 @@ fn write_log(
         }
         let mut arrived = false;
         store.dispatch(batch, &mut |arrival| {
-            let queue = (
-                Text::from(arrival.topic),
-                arrival.queue_id.0.cast_signed(),
-                arrival.tags_code,
-            );
-            broker.polls.arrivals.lock().push(queue);
+            let queue_id = arrival.queue_id.0.cast_signed();
+            let mut arrivals = broker.polls.arrivals.lock();
+            arrivals.note(arrival.topic, queue_id, arrival.tags_code);
             arrived = true;
         });
         gates.acknowledged.advance(end);
@@ -341,7 +337,7 @@ async fn wake_polls(broker: &Broker, stop: &Tasks) {
             () = stop.cancelled() => break,
         }
         let arrivals = std::mem::take(&mut *broker.polls.arrivals.lock());
-        for (topic, queue_id, tags_code) in arrivals {
+        for (topic, queue_id, tags_code) in arrivals.into_each() {
             let woken = broker
                 .polls
                 .parked
