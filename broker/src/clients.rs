@@ -4,7 +4,7 @@
 //! Invariant: a channel is in a group from its heartbeat until it unregisters, its link closes, or
 //! it has been silent for two minutes; whoever changes a group gets its name back, to tell the rest.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,6 +161,8 @@ pub(crate) struct Clients(Mutex<Table>);
 struct Table {
     consumers: HashMap<String, ConsumerGroup>,
     producers: HashMap<String, Channels>,
+    /// Who ever sent a heartbeat and is not gone; nobody else is in a group.
+    known: HashSet<u64>,
 }
 
 /// Who sent a heartbeat.
@@ -183,6 +185,7 @@ impl Clients {
         };
         let id = sender.peer.id();
         let mut table = self.0.lock();
+        table.known.insert(id);
         for data in beat.producer_data_set {
             let group = table.producers.entry(data.group_name).or_default();
             group.insert(id, channel.clone());
@@ -220,14 +223,20 @@ impl Clients {
 
     /// The link to `peer` is gone; the groups whose members must be told.
     pub(crate) fn disconnected(&self, peer: &Peer) -> Vec<String> {
-        self.0.lock().remove(|channel| channel.peer == *peer)
+        let mut table = self.0.lock();
+        // Most links that close never joined a group, and many may close at once.
+        if !table.known.remove(&peer.id()) {
+            return Vec::new();
+        }
+        table.remove(|channels| drop(channels.remove(&peer.id())))
     }
 
     /// Drops who has been silent for too long; the groups whose members must be told.
     pub(crate) fn expire(&self, now: Instant) -> Vec<String> {
+        let stays = |channel: &Channel| channel.seen + SILENT_FOR > now && channel.peer.is_open();
         self.0
             .lock()
-            .remove(|channel| channel.seen + SILENT_FOR <= now || !channel.peer.is_open())
+            .remove(|channels| channels.retain(|_, channel| stays(channel)))
     }
 
     /// The connections of a consumer group.
@@ -328,14 +337,13 @@ impl Clients {
 }
 
 impl Table {
-    fn remove(&mut self, gone: impl Fn(&Channel) -> bool) -> Vec<String> {
-        for channels in self.producers.values_mut() {
-            channels.retain(|_, channel| !gone(channel));
-        }
+    /// Has `leave` take who is gone out of each group; the groups whose members must be told.
+    fn remove(&mut self, leave: impl Fn(&mut Channels)) -> Vec<String> {
+        self.producers.values_mut().for_each(&leave);
         let mut changed = Vec::new();
         for (name, group) in &mut self.consumers {
             let before = group.channels.len();
-            group.channels.retain(|_, channel| !gone(channel));
+            leave(&mut group.channels);
             if group.channels.len() != before && !group.is_broadcast() {
                 changed.push(name.clone());
             }
@@ -354,6 +362,7 @@ impl Table {
 mod tests {
     use std::net::SocketAddr;
 
+    use proto::remoting::clients::ProducerData;
     use remoting::{Unserved, local_link};
 
     use super::*;
@@ -413,6 +422,44 @@ mod tests {
         assert_eq!(clients.ids_of("g"), ["a"]);
         assert!(clients.leave_consumers(&one.peer, "g"));
         assert_eq!(clients.find("g", "t"), Found::NoGroup);
+    }
+
+    #[test]
+    fn who_leaves_is_gone_from_all_its_groups_and_others_stay() {
+        let (clients, now, one, two) = (Clients::default(), Instant::now(), sender(), sender());
+        for (sender, client) in [(&one, "a"), (&two, "b")] {
+            let mut both = beat(client, "CLUSTERING", "*", 1);
+            let mut second = both.consumer_data_set[0].clone();
+            second.group_name = "h".into();
+            both.consumer_data_set.push(second);
+            let producers = ["p", "q"].map(|name| ProducerData {
+                group_name: name.into(),
+            });
+            both.producer_data_set = producers.into();
+            clients.heartbeat(sender, both, now);
+        }
+        let mut told = clients.disconnected(&one.peer);
+        told.sort();
+        assert_eq!(told, ["g", "h"]);
+        assert_eq!([clients.ids_of("g"), clients.ids_of("h")], [["b"], ["b"]]);
+        let producers = |group| {
+            clients
+                .producer_connections(group)
+                .map(|c| c.connection_set.len())
+        };
+        assert_eq!([producers("p"), producers("q")], [Some(1), Some(1)]);
+        assert_eq!(
+            clients.disconnected(&one.peer),
+            [""; 0],
+            "it is gone already"
+        );
+        assert_eq!(
+            clients.disconnected(&sender().peer),
+            [""; 0],
+            "never was in a group"
+        );
+        assert_eq!(clients.disconnected(&two.peer).len(), 2);
+        assert_eq!([producers("p"), producers("q")], [None, None]);
     }
 
     #[test]
