@@ -4,7 +4,7 @@
 
 use std::{env, fmt::Display, fs, path::Path};
 
-use proto::remoting::{frame::HEADER_BYTES_MAX, header};
+use proto::remoting::{frame::HEADER_BYTES_MAX, header, request::STRAY_BODY_BYTES_MAX};
 use runtime::settings::{Absent, Key, Table};
 
 #[test]
@@ -106,6 +106,11 @@ const NATIVE: &[(&str, usize, &str)] = &[
         "a field of a known request, times",
         1,
         "SYSTEM_ERROR; nobody else's frames are in doubt, so it stays open",
+    ),
+    (
+        "body of a request that has none, bytes",
+        STRAY_BODY_BYTES_MAX,
+        "SYSTEM_ERROR",
     ),
     (
         "request codes that are not known",

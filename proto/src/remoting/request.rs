@@ -26,17 +26,20 @@ pub enum RequestError {
     Fields(#[from] FieldError),
     #[error(transparent)]
     Body(#[from] JsonError),
-    #[error("the body has {0} bytes, for this request at most {JSON_BODY_BYTES_MAX}")]
-    BodyTooLarge(usize),
+    #[error("the body has {0} bytes, for this request at most {1}")]
+    BodyTooLarge(usize, usize),
 }
 
 /// The largest body that is JSON or text, but for registrations: what a client says of itself, of
 /// queues it locks, of a group, of settings.
 pub const JSON_BODY_BYTES_MAX: usize = 1 << 20;
 
-fn small(frame: &Frame) -> Result<&Bytes, RequestError> {
-    if frame.body.len() > JSON_BODY_BYTES_MAX {
-        return Err(RequestError::BodyTooLarge(frame.body.len()));
+/// The largest body of a request that has none; it is not looked at.
+pub const STRAY_BODY_BYTES_MAX: usize = 64 << 10;
+
+fn body_within(max: usize, frame: &Frame) -> Result<&Bytes, RequestError> {
+    if frame.body.len() > max {
+        return Err(RequestError::BodyTooLarge(frame.body.len(), max));
     }
     Ok(&frame.body)
 }
@@ -90,6 +93,11 @@ macro_rules! table {
             pub fn decode(header: Header<'_>, frame: &Frame) -> Result<Self, RequestError> {
                 let (pairs, bytes) = (header.ext, frame.header_bytes());
                 let body = || frame.body.clone();
+                let small = || body_within(JSON_BODY_BYTES_MAX, frame);
+                let none = || body_within(STRAY_BODY_BYTES_MAX, frame);
+                // Pulls and tools wait for long, and a slice would keep all that was read with
+                // them: they have texts of their own.
+                let owned = Bytes::new();
                 Ok(match header.code {
                     SEND | SEND_V2 | SEND_BATCH => {
                         let mut fields = SendFields::read(pairs, bytes)?;
@@ -101,12 +109,18 @@ macro_rules! table {
                     103 => Self::RegisterBroker { fields: Fields::read(pairs, bytes)?, body: body() },
                     322 => Self::QueryDataVersion {
                         broker: Fields::read(pairs, bytes)?,
-                        version: json::read(small(frame)?)?,
+                        version: json::read(small()?)?,
                     },
-                    $($fc $(| $falso)* => Self::$f(Fields::read(pairs, bytes)?),)*
-                    $($jc => Self::$j(json::read(small(frame)?)?),)*
-                    $($tc => Self::$t(small(frame)?.clone()),)*
-                    $($bc => Self::$b,)*
+                    $($fc $(| $falso)* => {
+                        none()?;
+                        Self::$f(Fields::read(pairs, &owned)?)
+                    })*
+                    $($jc => Self::$j(json::read(small()?)?),)*
+                    $($tc => Self::$t(Bytes::copy_from_slice(small()?)),)*
+                    $($bc => {
+                        none()?;
+                        Self::$b
+                    })*
                     code => Self::Unknown { code, ext: Ext::keep(pairs, bytes), body: body() },
                 })
             }
@@ -200,5 +214,76 @@ table! {
         AllTopicNames = 206,
         SystemTopics = 304,
         NamesrvConfig = 319,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::super::header::{Envelope, Language, Serialization};
+    use super::*;
+
+    fn pull() -> Request {
+        Request::Pull(Pull {
+            group: "g".into(),
+            topic: "t".into(),
+            queue_id: 0,
+            queue_offset: 0,
+            messages_max: 32,
+            sys_flag: 0,
+            commit_offset: 0,
+            suspend_timeout_ms: 0,
+            subscription: Some("*".into()),
+            sub_version: 0,
+            expression_type: Some("TAG".into()),
+            bytes_max: None,
+        })
+    }
+
+    /// As it comes over a link, with a body.
+    fn sent(request: &Request, body: &[u8]) -> BytesMut {
+        let envelope = Envelope {
+            code: request.code(),
+            opaque: 1,
+            flag: 0,
+            language: Language::JAVA,
+            version: 0,
+            remark: None,
+        };
+        let mut bytes = BytesMut::new();
+        let how = Serialization::Json;
+        super::super::frame::encode_head(&envelope, how, request, body.len(), &mut bytes);
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    fn received(bytes: &mut BytesMut) -> Result<Request, RequestError> {
+        let frame = Frame::split_off(bytes, 16 << 20).unwrap().unwrap();
+        Request::decode(frame.header().unwrap(), &frame)
+    }
+
+    #[test]
+    fn a_request_of_fields_has_next_to_no_body() {
+        for request in [pull(), Request::BrokerRuntime] {
+            for bytes in [0, 1, 64 << 10] {
+                let mut sent = sent(&request, &vec![b'x'; bytes]);
+                assert_eq!(received(&mut sent), Ok(request.clone()));
+            }
+            let refused = received(&mut sent(&request, &vec![b'x'; 1 << 20])).unwrap_err();
+            let text = "the body has 1048576 bytes, for this request at most 65536";
+            assert_eq!(refused.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_may_be_kept_for_long_does_not_hold_what_was_read() {
+        let settings = Request::UpdateBrokerConfig("a=b".into());
+        for request in [pull(), settings] {
+            let mut input = sent(&request, &request.body());
+            let capacity = input.capacity();
+            let _kept = received(&mut input).unwrap();
+            assert!(input.try_reclaim(capacity), "{request:?}");
+        }
     }
 }
