@@ -136,9 +136,15 @@ async fn all_topics_are_never_the_first_frame_of_a_link() {
     fs::create_dir(&config).unwrap();
     fs::write(config.join("topics.json"), json::write(&file)).unwrap();
     let _desk = start_in(folder, &[], vec![server]).await.unwrap();
-    let first = timeout(WAIT, heard.recv()).await.unwrap().unwrap();
-    assert!(matches!(first, Request::QueryDataVersion { .. }));
-    let told = timeout(WAIT, heard.recv()).await.unwrap().unwrap();
+    let mut questions = 0;
+    // On a slow machine the start gives up waiting, and a second link begins anew.
+    let told = loop {
+        match timeout(WAIT, heard.recv()).await.unwrap().unwrap() {
+            Request::QueryDataVersion { .. } => questions += 1,
+            other => break other,
+        }
+    };
+    assert!(questions > 0);
     let (_, body) = registration(vec![told]);
     let told = body.topic_config_serialize_wrapper.topic_config_table;
     assert!(told.len() > 40_000 && json::write(&told).len() > Limits::default().first_frame_bytes);
