@@ -158,7 +158,7 @@ impl Registrar {
 
     /// Registers everything; true when the server took it.
     async fn register_with(&self, server: &Server) -> bool {
-        let outcome = self.send(server, self.topics.all()).await;
+        let outcome = self.send(server, self.topics.all(), None).await;
         let knew = server.knows_us.swap(outcome.is_ok(), Ordering::AcqRel);
         let failed = server.failing.swap(outcome.is_err(), Ordering::AcqRel);
         match outcome {
@@ -189,7 +189,7 @@ impl Registrar {
                         topic_config_table: by_name,
                         ..TopicTable::default()
                     };
-                    me.send(&server, some).await.is_ok()
+                    me.send(&server, some, Some(true)).await.is_ok()
                 };
                 if !told {
                     me.register_with(&server).await;
@@ -211,7 +211,12 @@ impl Registrar {
             .for_each(|server| server.changed.notify_one());
     }
 
-    async fn send(&self, server: &Server, mut topics: TopicTable) -> Result<(), RegisterError> {
+    async fn send(
+        &self,
+        server: &Server,
+        mut topics: TopicTable,
+        is_part: Option<bool>,
+    ) -> Result<(), RegisterError> {
         for topic in topics.topic_config_table.values_mut() {
             topic.perm &= self.identity.perm | !6;
         }
@@ -232,6 +237,7 @@ impl Registrar {
             acting_master: Some(false),
             compressed: Some(false),
             body_crc32: Some(i64::from(crc32fast::hash(&body) & 0x7FFF_FFFF)),
+            is_part,
         };
         let reply = self
             .call(server, Request::RegisterBroker { fields, body })

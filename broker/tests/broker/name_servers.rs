@@ -70,6 +70,7 @@ async fn a_broker_that_has_started_is_registered_with_the_topics_of_the_system()
         acting_master: Some(false),
         compressed: Some(false),
         body_crc32: fields.body_crc32,
+        is_part: None,
     };
     assert_eq!(fields, wanted);
     let topics = body.topic_config_serialize_wrapper;
@@ -84,7 +85,8 @@ async fn a_new_topic_is_announced_before_its_first_message_is_answered_and_only_
     let client = desk.client();
     let (_, before) = registration(notebook.told());
     client.send("t", 0, "one").await;
-    let (_, body) = registration(notebook.told());
+    let (fields, body) = registration(notebook.told());
+    assert_eq!(fields.is_part, Some(true));
     let table = body.topic_config_serialize_wrapper;
     let topics: Vec<_> = table.topic_config_table.into_values().collect();
     assert_eq!(topics, [TopicConfig::new("t", 4, 6)]);

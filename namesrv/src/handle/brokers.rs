@@ -20,7 +20,7 @@ impl NameServer {
         let (is_whole, tells_order) = {
             let routes = &self.config.read().routes;
             (
-                routes.forget_unregistered_topics,
+                routes.forget_unregistered_topics && from.is_part != Some(true),
                 routes.order_config_to_brokers,
             )
         };

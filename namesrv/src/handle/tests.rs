@@ -83,6 +83,7 @@ fn register(body: &'static str) -> Request {
         acting_master: Some(false),
         compressed: None,
         body_crc32: None,
+        is_part: None,
     };
     Request::RegisterBroker {
         fields,
@@ -218,6 +219,26 @@ async fn a_registration_that_cannot_be_taken_is_answered_with_the_reason() {
         refusal(&reply),
         (ResponseCode::SYSTEM_ERROR, "crc32 not match")
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn topics_that_a_broker_no_longer_names_are_forgotten_unless_it_names_only_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [("deleteTopicWithBrokerRegistration", "true")];
+    let server = start(folder.path(), &keys).await;
+    server.ask(register(TWO_TOPICS)).await;
+    for (is_part, topic, stays) in [(Some(true), "v", true), (None, "w", false)] {
+        let table = format!(r#"{{"topicConfigTable":{{"{topic}":{{}}}}}}"#);
+        let mut one = register("");
+        if let Request::RegisterBroker { fields, body } = &mut one {
+            fields.is_part = is_part;
+            *body = format!(r#"{{"topicConfigSerializeWrapper":{table}}}"#).into();
+        }
+        assert!(server.ask(one).await.is_ok());
+        assert!(server.ask(route(topic)).await.is_ok());
+        assert_eq!(server.ask(route("t")).await.is_ok(), stays, "{is_part:?}");
+    }
     server.stop().await;
 }
 

@@ -15,6 +15,7 @@ fn broker(name: &str, id: i64, addr: &str) -> RegisterBroker {
         acting_master: Some(false),
         compressed: None,
         body_crc32: None,
+        is_part: None,
     }
 }
 

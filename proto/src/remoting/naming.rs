@@ -20,6 +20,8 @@ wire_fields! {
         acting_master: Option<bool> = "enableActingMaster",
         compressed: Option<bool> = "compressed",
         body_crc32: Option<i64> = "bodyCrc32",
+        /// Our own: it names only topics that are new or changed. Apache's servers do not know it.
+        is_part: Option<bool> = "isPart",
     }
 
     pub struct BrokerRegistered {

@@ -286,5 +286,6 @@ fn registration(is_old: bool, compressed: bool, body: &[u8]) -> RegisterBroker {
         acting_master: (!is_old).then_some(false),
         compressed: Some(compressed),
         body_crc32: Some(crc32.into()),
+        is_part: None,
     }
 }
