@@ -63,19 +63,9 @@ struct Table {
 
 impl Table {
     fn set(&mut self, group: &Text, topic: &Text, queue: i32, offset: i64) {
-        if let Some(queues) = self
-            .groups
-            .get_mut(group)
-            .and_then(|topics| topics.get_mut(topic))
-        {
-            queues.insert(queue, offset);
-            return;
-        }
-        // Names that came in a frame are slices of it, which would stay as long as they do.
-        let owned = |name: &Text| Text::from(name.to_string());
-        let topics = self.groups.entry(owned(group)).or_default();
+        let topics = self.groups.entry(group.clone()).or_default();
         topics
-            .entry(owned(topic))
+            .entry(topic.clone())
             .or_default()
             .insert(queue, offset);
     }
