@@ -271,11 +271,16 @@ impl Registrar {
                 let none = || std::io::Error::from(std::io::ErrorKind::NotFound);
                 let addr = found.next().ok_or_else(none)?;
                 let peer = dial(addr, nobody, Limits::default(), &self.tasks).await?;
+                // Whoever gives up waiting for what follows leaves no link behind that nobody has.
+                *link = Some(peer.clone());
                 // A first frame has a lower limit, which all our topics may exceed. What it says
                 // does not matter: they are registered whatever it knows.
                 let (broker, version) = (self.broker(), self.topics.version());
                 let question = Request::QueryDataVersion { broker, version };
-                peer.call(question, CALL_TIMEOUT).await?;
+                if let Err(error) = peer.call(question, CALL_TIMEOUT).await {
+                    peer.close();
+                    return Err(error.into());
+                }
                 peer
             }
         };

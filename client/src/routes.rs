@@ -270,6 +270,10 @@ impl Inner {
     ) -> Result<Arc<Route>, RouteError> {
         let fetched = match self.name_server_route(topic).await {
             Ok(Some(answer)) => Ok(Route::new(answer, false)),
+            // One that came back knows nothing yet. Where the topic is gone, its brokers say so.
+            Ok(None) if kept.as_ref().is_some_and(|kept| !kept.is_uncertain()) => {
+                Err(RouteError::UnknownTopic(topic.clone()))
+            }
             Ok(None) => match self.name_server_route(&TEMPLATE_TOPIC.into()).await {
                 Ok(Some(answer)) => Ok(Route::new(answer, true)),
                 Ok(None) => Err(RouteError::UnknownTopic(topic.clone())),
@@ -281,7 +285,6 @@ impl Inner {
             (Ok(route), _) => Ok(self.routes.keep(topic, route)),
             // What is known goes on while no name server answers.
             (Err(RouteError::NoNameServer(_)), Some(kept)) => Ok(kept.asked_now()),
-            // One that came back knows nothing yet. Where the topic is gone, its brokers say so.
             (Err(RouteError::UnknownTopic(_)), Some(kept)) if !kept.is_uncertain() => {
                 Ok(kept.asked_now())
             }

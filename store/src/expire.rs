@@ -53,8 +53,10 @@ impl DiskUsage {
             }
             .used_ratio()
         };
-        // Looked at one after the other, so what is free may differ also where they are one.
-        let is_one = self.log_space.total_bytes == self.root_space.total_bytes;
+        // Looked at one after the other, so what is free may differ a little also where they are one.
+        let (log, root) = (self.log_space, self.root_space);
+        let is_one = log.total_bytes == root.total_bytes
+            && log.free_bytes.abs_diff(root.free_bytes) <= log.total_bytes / 100;
         let queues = if is_one { 0.0 } else { self.queues };
         with_room(self.log_space).max(queues)
     }
@@ -257,10 +259,14 @@ impl Store {
         Ok(expired)
     }
 
-    /// Whether nobody needs a segment any more to know which offsets of queues were given out.
+    /// Whether nobody needs a segment any more to know which offsets of queues were given out. On a
+    /// disk that is too full to wait for that, whether it is written, readable and durable.
     fn is_behind_writer(&self, segment: &Segment) -> bool {
         let end = segment.base + self.log.segment_bytes();
         end <= self.marks.persisted_to.load(Ordering::Acquire)
+            || self.disk_level() >= DiskLevel::Critical
+                && end <= self.dispatched_to().0
+                && end <= self.durable_to().0
     }
 
     fn remove_first_segment(&self) -> io::Result<bool> {

@@ -81,6 +81,29 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
     }
 }
 
+/// A power failure may have taken messages that were consumed; what gets their offsets was not.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_no_offset_is_behind_the_end_of_its_queue() {
+    let desk = start().await;
+    let client = desk.client();
+    client
+        .ask(Request::Heartbeat(consumer("c", "g", "t", "*")))
+        .await;
+    for _ in 0..2 {
+        client.send("t", 0, "x").await;
+    }
+    for (queue_id, offset) in [(0, 5), (1, 1)] {
+        client.commit("g", "t", queue_id, offset).await;
+    }
+    drop(client);
+    let folder = desk.kill().await;
+    let desk = start_in(folder, &[], Vec::new()).await.unwrap();
+    for (queue_id, offset) in [(0, 2), (1, 0)] {
+        let found = desk.client().query_offset("g", "t", queue_id).await;
+        assert_eq!(found, offset_is(offset), "{queue_id}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_broker_on_the_same_store_does_not_start_and_harms_nothing() {
     let desk = start().await;

@@ -49,6 +49,8 @@ struct Files {
     files: Vec<IndexFile>,
     /// From here on files have to be made durable.
     unsynced_from: Option<usize>,
+    /// So has the removal of some.
+    removed_unsynced: bool,
 }
 
 impl Files {
@@ -143,15 +145,22 @@ impl KeyIndex {
     /// the next start read the whole log.
     pub(crate) fn remove_below(&self, log_start: u64) -> io::Result<()> {
         let mut files = self.files.lock();
-        let mut removed = false;
         while files.files.len() > 1 && files.files[0].header.end_offset < log_start {
-            self.disk.remove_file(&files.files[0].path)?;
+            match self.disk.remove_file(&files.files[0].path) {
+                // It stays, and the checkpoint counts it.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "cannot remove an old file of the key index");
+                    break;
+                }
+                Ok(()) | Err(_) => {}
+            }
             files.files.remove(0);
             files.unsynced_from = files.unsynced_from.map(|from| from.saturating_sub(1));
-            removed = true;
+            files.removed_unsynced = true;
         }
-        if removed {
+        if files.removed_unsynced {
             self.disk.sync_folder(&self.folder)?;
+            files.removed_unsynced = false;
         }
         Ok(())
     }

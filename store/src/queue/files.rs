@@ -310,7 +310,7 @@ impl QueueFiles {
         first: u64,
     ) -> io::Result<()> {
         let (kept, _) = self.place(first.saturating_sub(1));
-        if self.place(before).0 == kept {
+        if self.place(before.saturating_sub(1)).0 == kept {
             return Ok(());
         }
         let folder = self.queue_folder(topic, id);

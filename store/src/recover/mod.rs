@@ -112,7 +112,7 @@ impl Store {
         let checkpoint =
             Checkpoint::read(&*disk, &paths.checkpoint).map_err(at(&paths.checkpoint))?;
         let good_to = checkpoint.known.map_or(0, |known| known.good_to);
-        salvage::refuse_unfinished(&config, &*disk)?;
+        let resumes = salvage::refuse_unfinished(&config, &*disk)?;
         let segments = segments::load(&config, &*disk, good_to)?;
         let shape = Shape {
             slots: config.index_slots,
@@ -139,7 +139,7 @@ impl Store {
             checkpoint,
             segments,
         };
-        recovery.run()?;
+        recovery.run(resumes)?;
         mark_in_use(&*recovery.disk, &paths).map_err(at(&paths.abort))?;
         Ok(recovery.into_store(lock))
     }
@@ -164,13 +164,14 @@ struct Recovery {
 }
 
 impl Recovery {
-    /// Makes the store good.
-    fn run(&mut self) -> Result<(), OpenError> {
+    /// Makes the store good. One that `resumes` a salvage does not see all that was damaged.
+    fn run(&mut self, resumes: bool) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
         if self.config.salvage {
             self.opened.salvaged = self.salvage()?;
         }
-        let good_to = if self.load_index()? && self.opened.salvaged.is_empty() {
+        let was_sound = self.opened.salvaged.is_empty() && !resumes;
+        let good_to = if self.load_index()? && was_sound {
             self.load_queues(start)?
         } else {
             None

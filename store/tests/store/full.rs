@@ -1,7 +1,7 @@
 //! Disks that fill up, and what may be removed to make room.
 
-use proto::message::QueueId;
-use store::files::{Fault, MemoryDisk, Operation, Space};
+use proto::message::{Draft, QueueId};
+use store::files::{Disk, Fault, MemoryDisk, Operation, Space};
 use store::{AppendError, Config, DiskLevel, ExpireTime, Expired, Retention, Store};
 
 use crate::support::*;
@@ -202,4 +202,46 @@ fn a_queue_that_cannot_be_written_does_not_keep_the_others_from_it() {
     drop(store);
     disk.kill();
     assert_eq!(open(&disk).1.records_read, 0);
+}
+
+#[test]
+fn an_index_file_that_is_gone_or_cannot_go_keeps_nothing_from_being_persisted() {
+    for is_gone in [true, false] {
+        let disk = disk();
+        disk.set_now(NOW);
+        let (store, _) = open(&disk);
+        // Some files of 64 keys.
+        while store.appended_to().0 < 10 * 4096 {
+            let message = draft("T", 0, b"x");
+            let keys = Some("a b c d e f g h");
+            store
+                .append(&Draft { keys, ..message }, NOW)
+                .expect("appends");
+            settle(&store);
+        }
+        store.persist_once().expect("persists");
+        let index = "/store/index";
+        let files = || disk.list(index.as_ref()).expect("lists");
+        let before = files();
+        assert!(before.len() > 2);
+        set_space(&disk, 100 * 4096, 10 * 4096);
+        assert!(expire(&store, NOW, 0).segments > 0);
+        if is_gone {
+            let first = format!("{index}/{}", before[0].name);
+            disk.remove_file(first.as_ref()).expect("goes");
+        } else {
+            disk.fail(
+                Operation::Remove,
+                1,
+                Fault::Error(std::io::ErrorKind::Other),
+            );
+        }
+        store.persist_once().expect("persists");
+        store.persist_once().expect("persists");
+        assert!(files().len() < before.len());
+        drop(store);
+        disk.kill();
+        let (_, opened) = open(&disk);
+        assert_eq!((opened.records_read, opened.queues_rebuilt), (0, false));
+    }
 }

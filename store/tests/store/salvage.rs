@@ -447,12 +447,18 @@ fn a_salvage_that_was_interrupted_is_never_taken_for_a_sound_store() {
     let is_lost = |sent: &Sent| sent.from / SEGMENT_BYTES == 1;
     let mut refused = 0;
     for picture in disk.pictures() {
-        match try_open(&picture.disk.fork()) {
-            Ok((store, _)) => check(&store, &sent, is_lost, true),
-            Err(OpenError::Damaged(_)) => refused += 1,
+        let is_refused = match try_open(&picture.disk.fork()) {
+            Ok((store, _)) => {
+                check(&store, &sent, is_lost, true);
+                false
+            }
+            Err(OpenError::Damaged(_)) => true,
             Err(error) => panic!("{error}"),
-        }
-        check(&salvage(&picture.disk).0, &sent, is_lost, true);
+        };
+        let (store, opened) = salvage(&picture.disk);
+        check(&store, &sent, is_lost, true);
+        assert!(opened.queues_rebuilt || !is_refused, "{opened:?}");
+        refused += u32::from(is_refused);
     }
     assert!(refused > 0);
 }

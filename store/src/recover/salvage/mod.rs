@@ -145,10 +145,12 @@ pub(super) fn finish(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> 
     take_away().map_err(at(&mark))
 }
 
-pub(super) fn refuse_unfinished(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
+/// Whether this start resumes a salvage; one that does not salvage may not.
+pub(super) fn refuse_unfinished(config: &Config, disk: &dyn Disk) -> Result<bool, OpenError> {
     let mark = Paths::of(&config.root).salvaging;
-    if config.salvage || !disk.exists(&mark).map_err(at(&mark))? {
-        return Ok(());
+    let is_unfinished = disk.exists(&mark).map_err(at(&mark))?;
+    if config.salvage || !is_unfinished {
+        return Ok(is_unfinished);
     }
     Err(OpenError::Damaged(vec![Damage {
         file: mark,
