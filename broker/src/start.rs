@@ -96,7 +96,7 @@ impl Running {
         let (store, opened) = Store::open(store_config(&config), disk)?;
         let (log_tasks, front_tasks) = (tasks.child(), tasks.child());
         let broker = Arc::new(build(config, name_servers, store, addr, &front_tasks)?);
-        if !opened.was_clean || opened.queues_rebuilt {
+        if opened.lost_power || opened.queues_rebuilt {
             pull_offsets_back(&broker)?;
         }
         warn_of_a_small_disk(&broker);
@@ -260,8 +260,8 @@ fn warn_of_a_small_disk(broker: &Broker) {
     }
 }
 
-/// Messages that were lost with the end of a queue, to a power failure or a salvage, were perhaps
-/// consumed before. Whoever did must not miss those that get their offsets now.
+/// Messages that were lost with the end of a queue were perhaps consumed before. Whoever did must not
+/// miss those that get their offsets now. A kill loses none, so whatever was committed stays then.
 fn pull_offsets_back(broker: &Broker) -> Result<(), StartError> {
     let end = |topic: &str, queue: i32| broker.bounds(topic, QueueId(queue.cast_unsigned())).max;
     let pulled = broker.state.offsets.pull_back(&end);

@@ -86,6 +86,8 @@ impl std::fmt::Display for Damage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     pub was_clean: bool,
+    /// The machine was restarted under the store: what was not flushed may be lost.
+    pub lost_power: bool,
     pub log_start: LogOffset,
     pub log_end: LogOffset,
     /// Where reading the log began; equal to the end when nothing had to be read.
@@ -167,6 +169,7 @@ impl Recovery {
     /// Makes the store good. One that `resumes` a salvage does not see all that was damaged.
     fn run(&mut self, resumes: bool) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
+        self.opened.lost_power = !self.opened.was_clean && !self.same_boot();
         if self.config.salvage {
             self.opened.salvaged = self.salvage()?;
         }
@@ -302,23 +305,6 @@ impl Recovery {
             }
         };
         load().map_err(at(&self.config.root))
-    }
-
-    /// Makes all queues again from the whole log.
-    fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
-        tracing::warn!("making queues and index again from the log");
-        self.opened.queues_rebuilt = true;
-        let ended = self.forget_queues(start)?;
-        self.index_end = 0;
-        self.index.forget().map_err(at(&self.config.root))?;
-        let end = self.scan_from(start)?;
-        for (topic, id, state) in ended {
-            // Does not change one that has records in the log after all.
-            if let Err(error) = self.queues.make(&topic, id, state) {
-                tracing::warn!(topic, %id, %error, "left alone");
-            }
-        }
-        Ok(end.expect("a queue that begins anew has no gaps"))
     }
 
     /// The end of the last segment.

@@ -219,10 +219,27 @@ impl Recovery {
         })
     }
 
+    /// Makes all queues again from the whole log.
+    pub(super) fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
+        tracing::warn!("making queues and index again from the log");
+        self.opened.queues_rebuilt = true;
+        let ended = self.forget_queues(start)?;
+        self.index_end = 0;
+        self.index.forget().map_err(at(&self.config.root))?;
+        let end = self.scan_from(start)?;
+        for (topic, id, state) in ended {
+            // Does not change one that has records in the log after all.
+            if let Err(error) = self.queues.make(&topic, id, state) {
+                tracing::warn!(topic, %id, %error, "left alone");
+            }
+        }
+        Ok(end.expect("a queue that begins anew has no gaps"))
+    }
+
     /// Removes queue files, so that the log alone says what is in the queues. Of queues whose messages
     /// are all gone it does not tell, and their offsets must not be given out twice: their files stay,
     /// and it is they that are returned.
-    pub(super) fn forget_queues(
+    fn forget_queues(
         &mut self,
         log_start: u64,
     ) -> Result<Vec<(String, QueueId, QueueState)>, OpenError> {

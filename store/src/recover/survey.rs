@@ -65,7 +65,7 @@ impl Recovery {
         }
         let good_to = known.map_or(0, |known| known.good_to);
         let is_durable = position < good_to;
-        let same_boot = known.is_none_or(|known| known.boot_id == self.disk.boot_id());
+        let same_boot = self.same_boot();
         // What a killed process wrote has no holes, so more zeros than a record can hold are the
         // end. After a restart of the machine anything may be anywhere.
         let zeros_max = if known.is_some() && same_boot && !is_durable {
@@ -88,6 +88,12 @@ impl Recovery {
             _ if bytes > 0 => Behind::Torn(bytes),
             _ => Behind::Nothing,
         })
+    }
+
+    /// Nothing that was written can have been lost since the checkpoint.
+    pub(super) fn same_boot(&self) -> bool {
+        let known = self.checkpoint.known;
+        known.is_none_or(|known| known.boot_id == self.disk.boot_id())
     }
 
     /// The first valid record of a segment behind a bad one.
