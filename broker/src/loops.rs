@@ -47,15 +47,7 @@ pub(crate) fn start_log(broker: &Arc<Broker>, log_tasks: &Tasks) -> io::Result<(
     if !is_sync {
         let (flusher, stop) = (Arc::clone(broker), log_tasks.clone());
         log_tasks.essential_thread("log-flusher", move || {
-            // Counted from the beginning of the last flush: what came during a slow one waits for one
-            // flush more, and for no interval besides.
-            let mut took = Duration::ZERO;
-            while stop.rest(flusher.config().flush.interval.saturating_sub(took)) {
-                let begun = Instant::now();
-                flusher.store.flush_once()?;
-                took = begun.elapsed();
-            }
-            Ok::<(), WriteError>(())
+            after_the_cause(flush_log(&flusher, &stop), &stop)
         })?;
     }
     let (filled, stop) = (Arc::clone(&broker.store), log_tasks.clone());
@@ -128,6 +120,18 @@ fn write_log(
             broker.polls.changed.notify_one();
         }
     }
+}
+
+/// With async flush, each interval. Counted from the beginning of the last flush: what came during a
+/// slow one waits for one flush more, and for no interval besides.
+fn flush_log(broker: &Broker, stop: &Tasks) -> Result<(), WriteError> {
+    let mut took = Duration::ZERO;
+    while stop.rest(broker.config().flush.interval.saturating_sub(took)) {
+        let begun = Instant::now();
+        broker.store.flush_once()?;
+        took = begun.elapsed();
+    }
+    Ok(())
 }
 
 /// Wakes the thread that makes room in the log.

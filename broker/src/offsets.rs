@@ -182,21 +182,27 @@ impl Offsets {
     /// # Errors
     /// When they may be as before after a restart.
     pub(crate) fn pull_back(&self, end: &dyn Fn(&str, i32) -> i64) -> io::Result<()> {
-        let mut behind = Vec::new();
-        for (group, topics) in &self.table.read().groups {
+        let _changing = self.changing.lock();
+        let mut table = self.table.write();
+        let mut changes = Vec::new();
+        for (group, topics) in &mut table.groups {
             for (topic, queues) in topics {
-                let too_far = queues
-                    .iter()
-                    .map(|(&queue, &offset)| (queue, offset, end(topic, queue)))
-                    .filter(|(_, offset, end)| offset > end);
-                behind.extend(
-                    too_far.map(|(queue, _, end)| (group.clone(), topic.clone(), queue, end)),
-                );
+                for (&queue, offset) in queues {
+                    let end = end(topic, queue);
+                    if *offset > end {
+                        *offset = end;
+                        changes.push(Change::Commit {
+                            group: group.clone(),
+                            topic: topic.clone(),
+                            queue,
+                            offset: end,
+                        });
+                    }
+                }
             }
         }
-        behind
-            .iter()
-            .try_for_each(|(group, topic, queue, end)| self.commit(group, topic, *queue, *end))
+        // Once the queues have grown past an offset that came back, nobody could tell any more.
+        self.file.append(&changes, Durability::Synced)
     }
 
     pub(crate) fn forget_group(&self, group: &Text) -> io::Result<()> {

@@ -32,24 +32,31 @@ impl Pressure {
         }
     }
 
-    /// A send was taken in that waits for `end`; the log is as far as `reached`.
-    pub(crate) fn took(&self, end: u64, reached: u64) {
-        self.newest.store(end, Ordering::Relaxed);
+    /// A send was taken in that waits for `end`; the log is as far as `reached`. The clock is not
+    /// read where another send is watched already.
+    pub(crate) fn took(&self, end: u64, reached: u64, now: impl FnOnce() -> Instant) {
+        self.newest.fetch_max(end, Ordering::Relaxed);
         if self.end.load(Ordering::Acquire) <= reached {
-            let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.since_ms.store(now_ms, Ordering::Relaxed);
+            let since = now().saturating_duration_since(self.started);
+            let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            self.since_ms.store(since_ms, Ordering::Relaxed);
             self.end.store(end, Ordering::Release);
         }
     }
 
     /// For how long the watched send has waited, if that is longer than `allowed`.
-    pub(crate) fn too_high(&self, reached: u64, allowed: Duration) -> Option<Duration> {
+    pub(crate) fn too_high(
+        &self,
+        reached: u64,
+        allowed: Duration,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Duration> {
         let backlog = self.newest.load(Ordering::Relaxed).saturating_sub(reached);
         if backlog < BACKLOG_BYTES || self.end.load(Ordering::Acquire) <= reached {
             return None;
         }
         let since = Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
-        let waited = self.started.elapsed().saturating_sub(since);
+        let waited = now().saturating_duration_since(self.started + since);
         (waited > allowed).then_some(waited)
     }
 }
@@ -62,20 +69,29 @@ mod tests {
 
     #[test]
     fn pressure_is_high_while_much_waits_and_the_watched_send_for_too_long() {
-        let pressure = Pressure::new(Instant::now());
-        let (allowed, long) = (Duration::from_millis(1), Duration::from_secs(60));
-        assert_eq!(pressure.too_high(0, allowed), None, "nothing waits");
-        pressure.took(100, 0);
-        pressure.took(MIB, 0);
-        assert_eq!(pressure.too_high(0, long), None);
-        while pressure.too_high(0, allowed).is_none() {
-            std::hint::spin_loop();
-        }
-        assert_eq!(pressure.too_high(1, allowed), None, "little is left");
-        pressure.took(2 * MIB, 99);
-        assert!(pressure.too_high(99, allowed).is_some(), "still the first");
-        assert_eq!(pressure.too_high(100, allowed), None, "it is acknowledged");
-        pressure.took(3 * MIB, 100);
-        assert_eq!(pressure.too_high(100, long), None);
+        let started = Instant::now();
+        let pressure = Pressure::new(started);
+        let allowed = Duration::from_millis(20);
+        let took = |at, end, reached| pressure.took(end, reached, || after(started, at));
+        let high = |at, reached| pressure.too_high(reached, allowed, || after(started, at));
+        assert_eq!(high(9_000, 0), None, "nothing waits");
+        took(100, 100, 0);
+        assert_eq!(high(9_000, 0), None, "little waits");
+        took(110, MIB, 0);
+        // A slower thread tells of an earlier send.
+        took(111, 200, 0);
+        assert_eq!(high(120, 0), None);
+        assert_eq!(high(121, 0), Some(Duration::from_millis(21)));
+        assert_eq!(high(121, 1), None, "little is left");
+        took(122, 2 * MIB, 99);
+        assert!(high(123, 99).is_some(), "still the first");
+        assert_eq!(high(123, 100), None, "it is acknowledged");
+        took(124, 3 * MIB, 100);
+        assert_eq!(high(144, 100), None);
+        assert!(high(145, 100).is_some());
+    }
+
+    fn after(started: Instant, ms: u64) -> Instant {
+        started + Duration::from_millis(ms)
     }
 }

@@ -24,9 +24,6 @@ use crate::register::{Identity, NameServer, Registrar};
 /// How many pairs of free ports are tried when any will do.
 const PAIR_ATTEMPTS: u32 = 20;
 
-/// compat: MessageStoreConfig `deleteFileBatchMax`.
-const SEGMENTS_PER_RUN_MAX: usize = 10;
-
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -49,6 +46,8 @@ pub enum StopError {
     Store(#[from] PersistError),
     #[error("cannot write topics, groups or offsets: {0}")]
     State(#[from] io::Error),
+    #[error("the log is still being written")]
+    LogBusy,
 }
 
 /// A broker that serves.
@@ -162,9 +161,7 @@ impl Running {
         if let Err(late) = self.front_tasks.close(grace).await {
             tracing::warn!(%late, "closed connections that were not finished");
         }
-        if let Err(late) = self.log_tasks.close(grace).await {
-            tracing::error!(%late, "the log did not stop in time");
-        }
+        let log_ended = self.log_tasks.close(grace).await;
         // A full disk must not keep it from being closed.
         state_file::give_back_room(&config_dir(&self.broker.config()));
         let now_ms = clock::now_ms();
@@ -172,6 +169,11 @@ impl Running {
         state.topics.fold()?;
         state.groups.fold()?;
         state.offsets.fold(now_ms)?;
+        // A batch may be on its way still: the next start must look at the log.
+        log_ended.map_err(|late| {
+            tracing::error!(%late, "the log did not stop in time");
+            StopError::LogBusy
+        })?;
         Ok(self.broker.store.close()?)
     }
 }
@@ -351,11 +353,9 @@ pub(crate) fn retention(config: &Config) -> store::Retention {
     let retention = &config.retention;
     store::Retention {
         delete_hours: retention.delete_at.as_slice().to_vec(),
-        utc_offset_ms: 0,
         reserved_hours: retention.keep_hours,
         used_ratio_max: f64::from(retention.used_percent_max) / 100.0,
         used_ratio_force: retention.delete_unexpired.as_f64(),
         used_ratio_full: retention.refuse_writes.as_f64(),
-        files_per_run_max: SEGMENTS_PER_RUN_MAX,
     }
 }

@@ -13,6 +13,7 @@ use crate::Store;
 use crate::expire::DiskLevel;
 use crate::queue::{Queue, QueueError};
 use crate::staging::Staging;
+use crate::sync::atomic::Ordering;
 
 /// Where a message will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,17 @@ impl Store {
     /// [`AppendError`]; then nothing of the message is or will be stored.
     pub fn append(&self, draft: &Draft<'_>, now_ms: i64) -> Result<Appended, AppendError> {
         let ready = self.ready_draft(draft)?;
+        self.append_ready(draft, ready, now_ms)
+    }
+
+    fn append_ready(
+        &self,
+        draft: &Draft<'_>,
+        mut ready: ReadyDraft,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
         let mut staging = self.intake.staging.lock();
+        self.find_again(draft, &mut ready)?;
         self.make_room(&mut staging, ready.size)?;
         let appended = staging.push(draft, ready, now_ms, self.config.record_crc);
         drop(staging);
@@ -112,7 +123,7 @@ impl Store {
         drafts: &[Draft<'_>],
         now_ms: i64,
     ) -> Result<Vec<Appended>, AppendError> {
-        let ready = drafts
+        let mut ready = drafts
             .iter()
             .map(|draft| self.ready_draft(draft))
             .collect::<Result<Vec<_>, _>>()?;
@@ -123,6 +134,9 @@ impl Store {
                 max: self.config.max_message_bytes,
             })?;
         let mut staging = self.intake.staging.lock();
+        for (draft, ready) in drafts.iter().zip(&mut ready) {
+            self.find_again(draft, ready)?;
+        }
         self.make_room(&mut staging, size)?;
         let appended = drafts
             .iter()
@@ -149,6 +163,15 @@ impl Store {
             body_crc: crc32fast::hash(draft.body),
             keys,
         })
+    }
+
+    /// The topic may have been deleted, and begun anew, since the draft was made ready. An offset of
+    /// the old queue among those of the new one would hide these from the next start.
+    fn find_again(&self, draft: &Draft<'_>, ready: &mut ReadyDraft) -> Result<(), QueueError> {
+        if ready.queue.next.load(Ordering::Relaxed) == Queue::GONE {
+            ready.queue = self.queues.find_or_make(draft.topic, draft.queue_id)?;
+        }
+        Ok(())
     }
 
     /// Sees to it that `size` bytes can be staged and written, in one segment.
@@ -183,5 +206,87 @@ fn no_room(error: io::Error) -> AppendError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull,
         _ => AppendError::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use proto::message::{QueueId, SysFlag};
+
+    use super::*;
+    use crate::files::MemoryDisk;
+    use crate::{Config, ReadLimits};
+
+    const DRAFT: Draft<'static> = Draft {
+        topic: "T",
+        queue_id: QueueId(0),
+        flag: 0,
+        sys_flag: SysFlag(0),
+        born_timestamp: 0,
+        born_host: SocketAddr::V4(std::net::SocketAddrV4::new(
+            std::net::Ipv4Addr::LOCALHOST,
+            1,
+        )),
+        store_host: SocketAddr::V4(std::net::SocketAddrV4::new(
+            std::net::Ipv4Addr::LOCALHOST,
+            1,
+        )),
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: b"x",
+        properties: &[],
+        tags_code: 0,
+        unique_key: None,
+        keys: None,
+    };
+
+    fn open(disk: &MemoryDisk) -> Store {
+        let config = Config {
+            segment_bytes: 4096,
+            queue_file_bytes: 200,
+            ..Config::new("/store")
+        };
+        Store::open(config, Arc::new(disk.clone())).unwrap().0
+    }
+
+    fn settle(store: &Store) {
+        while let Some(batch) = store.write_staged(Duration::ZERO).unwrap() {
+            store.flush_once().unwrap();
+            store.dispatch(batch, &mut |_| {});
+        }
+    }
+
+    #[test]
+    fn a_send_that_met_the_deletion_of_its_topic_goes_to_the_new_queue() {
+        let disk = MemoryDisk::new();
+        let store = open(&disk);
+        for _ in 0..3 {
+            store.append(&DRAFT, 0).unwrap();
+        }
+        settle(&store);
+        let met = store.ready_draft(&DRAFT).unwrap();
+        let met_too = store.ready_draft(&DRAFT).unwrap();
+        store.delete_topic("T").unwrap();
+        // One finds no queue yet, the other one that others have begun.
+        let places = [
+            store.append_ready(&DRAFT, met, 0).unwrap(),
+            store.append(&DRAFT, 0).unwrap(),
+            store.append_ready(&DRAFT, met_too, 0).unwrap(),
+            store.append(&DRAFT, 0).unwrap(),
+        ];
+        let places = places.map(|appended| appended.queue_offset.0);
+        assert_eq!(places, [0, 1, 2, 3]);
+        settle(&store);
+        drop(store);
+        disk.kill();
+        let limits = ReadLimits {
+            max_messages: 10,
+            max_bytes: u32::MAX,
+        };
+        let found = open(&disk).read("T", QueueId(0), QueueOffset(0), &limits, &|_| true);
+        assert_eq!(found.unwrap().count, 4);
     }
 }

@@ -28,8 +28,6 @@ pub struct Config {
     pub zero_fill: bool,
     /// Bytes that may wait for the writer; more are refused.
     pub staging_bytes_max: usize,
-    /// `messageDelayLevel`, for recovering the delivery times of delayed messages.
-    pub delay_levels_ms: Vec<i64>,
     pub retention: Retention,
     /// `--salvage`: whether a damaged log is made readable instead of refused.
     pub salvage: bool,
@@ -38,10 +36,8 @@ pub struct Config {
 /// When commit log files are removed.
 #[derive(Clone, Debug)]
 pub struct Retention {
-    /// `deleteWhen`: hours of the day in which expired files are removed.
+    /// `deleteWhen`: hours of the day (UTC) in which expired files are removed.
     pub delete_hours: Vec<u8>,
-    /// Offset of local time from UTC, for `delete_hours`.
-    pub utc_offset_ms: i64,
     /// `fileReservedTime`
     pub reserved_hours: u32,
     /// `diskMaxUsedSpaceRatio`, as a ratio: above it expired files are removed at any hour.
@@ -50,14 +46,7 @@ pub struct Retention {
     pub used_ratio_force: f64,
     /// `diskSpaceWarningLevelRatio`: above it appends are refused.
     pub used_ratio_full: f64,
-    /// `deleteFileBatchMax`
-    pub files_per_run_max: usize,
 }
-
-/// 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h
-const DELAY_LEVELS_S: [i64; 18] = [
-    1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
-];
 
 impl Config {
     /// RocketMQ's sizes and rules in a folder.
@@ -76,18 +65,12 @@ impl Config {
             cache_bytes: u64::MAX,
             zero_fill: true,
             staging_bytes_max: 64 << 20,
-            delay_levels_ms: DELAY_LEVELS_S
-                .iter()
-                .map(|seconds| seconds * 1000)
-                .collect(),
             retention: Retention {
                 delete_hours: vec![4],
-                utc_offset_ms: 0,
                 reserved_hours: 72,
                 used_ratio_max: 0.75,
                 used_ratio_force: 0.85,
                 used_ratio_full: 0.90,
-                files_per_run_max: 10,
             },
             salvage: false,
         }

@@ -3,7 +3,7 @@
 //! Works from what the appender knew and never reads the log. A message is readable when this is
 //! done; with sync flush the broker calls it after the flush, so nobody reads what may be lost.
 
-use proto::message::{LogOffset, QueueId, QueueOffset};
+use proto::message::QueueId;
 
 use crate::Store;
 use crate::index::KeyEntry;
@@ -16,11 +16,7 @@ use crate::sync::atomic::Ordering;
 pub struct Arrival<'a> {
     pub topic: &'a str,
     pub queue_id: QueueId,
-    pub queue_offset: QueueOffset,
-    pub log_offset: LogOffset,
-    pub size: u32,
     pub tags_code: i64,
-    pub store_timestamp: i64,
 }
 
 impl Store {
@@ -56,11 +52,7 @@ impl Store {
                 arrived(Arrival {
                     topic: &placed.queue.topic,
                     queue_id: placed.queue.id,
-                    queue_offset: QueueOffset(placed.queue_offset),
-                    log_offset: LogOffset(placed.log_offset),
-                    size: placed.size,
                     tags_code: placed.tags_code,
-                    store_timestamp: placed.store_timestamp,
                 });
             }
         }
@@ -68,9 +60,10 @@ impl Store {
         drop(hashes);
         {
             let mut dispatched = self.marks.dispatched.lock();
+            batch.assert_follows(dispatched.end);
             assert!(
-                dispatched.end <= batch.end.0 && batch.end <= self.appended_to(),
-                "batches are made readable in their order, when they are written"
+                batch.end <= self.appended_to(),
+                "what is readable is written"
             );
             dispatched.end = batch.end.0;
             dispatched.units += units;

@@ -18,6 +18,9 @@ use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::{Retention, Store};
 
+/// compat: MessageStoreConfig `deleteFileBatchMax`.
+const SEGMENTS_PER_RUN_MAX: usize = 10;
+
 /// How full the disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DiskLevel {
@@ -146,9 +149,7 @@ impl AgeGuard {
 }
 
 fn is_expiry_hour(retention: &Retention, now_ms: i64) -> bool {
-    let hour = (now_ms + retention.utc_offset_ms)
-        .div_euclid(3_600_000)
-        .rem_euclid(24);
+    let hour = now_ms.div_euclid(3_600_000).rem_euclid(24);
     retention
         .delete_hours
         .iter()
@@ -217,7 +218,7 @@ impl Store {
         let by_age = if may_expire { allowed } else { 0 };
 
         let mut removed = 0;
-        let most = retention.files_per_run_max.min(segments.saturating_sub(1));
+        let most = SEGMENTS_PER_RUN_MAX.min(segments.saturating_sub(1));
         // Counted, not looked at: a removed file takes room as long as a reader has a slice of it.
         let used = |removed: usize| usage.used_without(removed as u64 * self.log.segment_bytes());
         while removed < most && (removed < by_age || used(removed) > retention.used_ratio_force) {
@@ -326,7 +327,9 @@ impl Store {
         let target = {
             // The dispatcher must not be half-way through one of the queues.
             let _no_dispatch = self.steps.dispatching.lock();
-            let removed = self.queues.remove_topic(topic);
+            let mut no_append = self.intake.staging.lock();
+            let removed = self.queues.remove_topic(topic, &mut no_append);
+            drop(no_append);
             if removed.is_empty() {
                 return Ok(());
             }

@@ -59,7 +59,11 @@ impl Store {
         wanted: impl Fn(&Queue) -> bool,
         closed: bool,
     ) -> Result<(), PersistError> {
-        self.flush_once()?;
+        let durable_to = self.flush_once()?;
+        assert!(
+            target.end <= durable_to.0,
+            "queues are made durable behind the log"
+        );
         // A queue that cannot be written keeps the others and the index from nothing but a checkpoint.
         let queues = self
             .queue_files
@@ -114,6 +118,10 @@ impl Store {
     /// [`PersistError`]; then the next start is one after a crash.
     pub fn close(&self) -> Result<(), PersistError> {
         self.halt(Halt::Closed);
+        // A writer that ended in between has left a batch unreadable, and this would close over it.
+        if self.marks.dispatched.lock().end != self.appended_to().0 {
+            return Err(WriteError::Stopped.into());
+        }
         while let Some(batch) = self.write_staged(Duration::ZERO)? {
             self.dispatch(batch, &mut |_| {});
         }

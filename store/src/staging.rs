@@ -193,7 +193,8 @@ impl Staging {
         };
         let begin = self.batch.bytes.len();
         draft.encode(&placement, &mut self.batch.bytes);
-        debug_assert_eq!(self.batch.bytes.len() - begin, ready.size as usize);
+        let encoded = self.batch.bytes.len() - begin;
+        assert_eq!(encoded, ready.size as usize, "the next record begins here");
         if is_queued {
             ready.queue.next.store(queue_offset + 1, Ordering::Relaxed);
         }

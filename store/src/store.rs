@@ -42,7 +42,8 @@ pub(crate) struct Intake {
     pub(crate) staging: Mutex<Staging>,
     /// Tells the waiting writer that something was staged.
     pub(crate) staged: Condvar,
-    pub(crate) spare_batches: Mutex<Vec<Batch>>,
+    /// The memory of the batch before the last, for the next one.
+    pub(crate) spare_batch: Mutex<Option<Batch>>,
 }
 
 /// Each of these steps is taken by one thread at a time.

@@ -15,7 +15,7 @@ use crate::staging::{Batch, Halt};
 use crate::sync::atomic::Ordering;
 use crate::{Store, unflushed};
 
-/// Writing or flushing failed: nothing that was not acknowledged before may be from now on.
+/// Writing or flushing failed: nothing that is written later may be acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     #[error("the log could not be written: {0}")]
@@ -48,13 +48,13 @@ impl Store {
                 return Err(WriteError::Write(error));
             }
         }
-        batch.bytes.clear();
+        // With async flush to be written is to be acknowledged, and a flush may have failed meanwhile.
+        self.check_sound()?;
         self.marks.appended_to.store(batch.end.0, Ordering::Release);
         Ok(Some(batch))
     }
 
     fn take_staged(&self, timeout: Duration) -> Result<Option<Batch>, WriteError> {
-        let spare = self.intake.spare_batches.lock().pop().unwrap_or_default();
         let mut staging = self.intake.staging.lock();
         if staging.batch.runs.is_empty() && staging.halt.is_none() {
             self.intake.staged.wait_for(&mut staging, timeout);
@@ -63,10 +63,9 @@ impl Store {
             return Err(WriteError::Stopped);
         }
         if staging.batch.runs.is_empty() {
-            drop(staging);
-            self.recycle(spare);
             return Ok(None);
         }
+        let spare = self.intake.spare_batch.lock().take().unwrap_or_default();
         let mut batch = std::mem::replace(&mut staging.batch, spare);
         batch.end = LogOffset(staging.end);
         Ok(Some(batch))
@@ -74,12 +73,8 @@ impl Store {
 
     /// Keeps the memory of a batch for the next one.
     pub(crate) fn recycle(&self, mut batch: Batch) {
-        const BATCHES_KEPT: usize = 3;
         batch.clear();
-        let mut spare = self.intake.spare_batches.lock();
-        if spare.len() < BATCHES_KEPT {
-            spare.push(batch);
-        }
+        *self.intake.spare_batch.lock() = Some(batch);
     }
 
     /// Makes everything durable that was written before the call; says up to where.

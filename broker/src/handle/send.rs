@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::Text;
 use proto::message::{
@@ -98,7 +98,8 @@ fn refuse_closed(topic: &str) -> Result<(), Refusal> {
 /// of the log, where we have none.
 fn refuse_under_pressure(broker: &Broker, allowed: Duration) -> Result<(), Refusal> {
     let reached = broker.gates.acknowledged.reached();
-    let Some(waited) = broker.gates.pressure.too_high(reached, allowed) else {
+    let pressure = &broker.gates.pressure;
+    let Some(waited) = pressure.too_high(reached, allowed, Instant::now) else {
         return Ok(());
     };
     let text = format!(
@@ -234,7 +235,7 @@ pub(super) fn gated(
     let gates = &broker.gates;
     gates
         .pressure
-        .took(last.end.0, gates.acknowledged.reached());
+        .took(last.end.0, gates.acknowledged.reached(), Instant::now);
     let gate = if waits {
         &gates.acknowledged
     } else {

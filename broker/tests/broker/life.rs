@@ -1,15 +1,18 @@
 //! Starting, stopping, being killed, and what is there afterwards.
 
+use std::sync::Arc;
+
 use broker::{Running, StartError};
 use proto::json;
 use proto::remoting::config::{GroupConfig, GroupTable, TopicConfig};
 use proto::remoting::{Reply, Request, ResponseCode};
 use runtime::Tasks;
 use store::OpenError;
+use store::files::MemoryDisk;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::desk::{Client, Desk, config, start, start_in};
+use crate::desk::{Client, Desk, config, start, start_in, start_on};
 use crate::tools::topic_config;
 use crate::words::{bodies, consumer, offset_is, pull};
 
@@ -145,4 +148,54 @@ async fn the_vip_port_is_two_below_takes_sends_and_refuses_pulls() {
     let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
     assert_eq!(refused, Reply::refused(code, text));
     assert_eq!(bodies(&desk.dial().await.pull_all("t", 0).await), ["one"]);
+}
+
+/// Where the queues end is known only after the store was opened, and the next message may come before
+/// the one after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_behind_the_end_come_back_after_a_power_failure_also_when_a_start_fails_first() {
+    let disk = MemoryDisk::new();
+    let desk = start_on(Arc::new(disk.clone()), &[]).await;
+    let client = desk.client();
+    for _ in 0..5 {
+        client.send("t", 0, "kept").await;
+    }
+    let subscribed = consumer("c", "g", "t", "*");
+    client.ask(Request::Heartbeat(subscribed)).await;
+    // Stands in for messages that were lost.
+    client.commit("g", "t", 0, 9).await;
+    let folder = desk.kill().await;
+    let restart = async || {
+        let config = config(&folder, &[]);
+        let tasks = Tasks::root();
+        let started = Running::start_on(Arc::new(disk.clone()), config, Vec::new(), &tasks).await;
+        (started, tasks)
+    };
+    disk.crash(&mut || true);
+    let tables =
+        ["topics.json", "topics.json.bak"].map(|name| folder.path().join("config").join(name));
+    let whole = tables.each_ref().map(|table| std::fs::read(table).ok());
+    for table in &tables {
+        std::fs::write(table, "no table").unwrap();
+    }
+    let (refused, tasks) = restart().await;
+    assert!(matches!(refused, Err(StartError::State(_))));
+    tasks.close(crate::desk::WAIT).await.unwrap();
+    disk.kill();
+    for (table, whole) in tables.iter().zip(whole) {
+        match whole {
+            Some(whole) => std::fs::write(table, whole).unwrap(),
+            None => std::fs::remove_file(table).unwrap(),
+        }
+    }
+    let (started, tasks) = restart().await;
+    let running = started.unwrap();
+    let desk = Desk {
+        running,
+        tasks,
+        folder: TempDir::new().unwrap(),
+    };
+    let client = desk.client();
+    assert_eq!(client.query_offset("g", "t", 0).await, offset_is(5));
+    desk.stop().await;
 }

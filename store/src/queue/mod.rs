@@ -84,13 +84,19 @@ pub(crate) struct Queue {
     pub(crate) id: QueueId,
     /// Java's hash of `topic#`, which the hash of every key begins with.
     pub(crate) topic_hash: i32,
-    /// The offset that the next message gets. Changed under the lock of the staging buffer only.
+    /// The offset that the next message gets, or [`Queue::GONE`]. Changed under the lock of the
+    /// staging buffer only.
     pub(crate) next: AtomicU64,
     /// Whether somebody wants to hear of arrivals.
     pub(crate) watched: AtomicBool,
     /// Whether the queue is in the list of those that have units to persist.
     pub(crate) dirty: AtomicBool,
     pub(crate) state: Mutex<QueueState>,
+}
+
+impl Queue {
+    /// Nothing more comes into this queue: its topic was deleted.
+    pub(crate) const GONE: u64 = u64::MAX;
 }
 
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use proto::message::{QueueId, java_string_hash};
 use proto::names::{self, NameError};
 
 use super::{Queue, QueueState, Unit};
+use crate::staging::Staging;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
 
@@ -81,14 +82,18 @@ impl Queues {
         }
     }
 
-    /// Puts a unit at the end of its queue; `false` when the queue is gone or has it already.
+    /// Puts a unit at the end of its queue; `false` when the queue is gone.
     pub(crate) fn push(&self, queue: &Arc<Queue>, offset: u64, unit: Unit) -> bool {
         {
             let mut state = queue.state.lock();
-            if state.deleted || offset < state.end() {
+            if state.deleted {
                 return false;
             }
-            assert_eq!(offset, state.end(), "queue offsets have no gaps");
+            assert_eq!(
+                offset,
+                state.end(),
+                "each place in a queue is given out once"
+            );
             state.tail.push(unit);
         }
         self.mark_dirty(queue);
@@ -115,10 +120,12 @@ impl Queues {
         self.topics.read().values().flatten().cloned().collect()
     }
 
-    /// Forgets a topic; its queues take nothing more.
-    pub(crate) fn remove_topic(&self, topic: &str) -> Vec<Arc<Queue>> {
+    /// Forgets a topic; its queues take nothing more. Between two appends, so that an appender who
+    /// found one of them before sees it.
+    pub(crate) fn remove_topic(&self, topic: &str, _: &mut Staging) -> Vec<Arc<Queue>> {
         let removed = self.topics.write().remove(topic).unwrap_or_default();
         for queue in &removed {
+            queue.next.store(Queue::GONE, Ordering::Relaxed);
             queue.state.lock().deleted = true;
         }
         removed

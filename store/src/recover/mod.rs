@@ -86,7 +86,8 @@ impl std::fmt::Display for Damage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     pub was_clean: bool,
-    /// The machine was restarted under the store: what was not flushed may be lost.
+    /// The machine was restarted under the store: what was not flushed may be lost. Said again, like
+    /// `queues_rebuilt`, by each start until one has persisted.
     pub lost_power: bool,
     pub log_start: LogOffset,
     pub log_end: LogOffset,
@@ -237,7 +238,7 @@ impl Recovery {
             intake: Intake {
                 staging: Mutex::new(Staging::new(end, newest_time)),
                 staged: Condvar::new(),
-                spare_batches: Mutex::default(),
+                spare_batch: Mutex::default(),
             },
             marks: Marks::at(
                 Dispatched {
@@ -269,9 +270,18 @@ impl Recovery {
             .sum()
     }
 
-    /// Writes down what was good before the log was read, in the run of the machine that it is now.
+    /// Writes down what was good before the log was read. The run of the machine stays the one that
+    /// was lost, and queues that were made again fit no sum: what follows from either must not be
+    /// forgotten when this start ends before its first checkpoint.
     fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
-        let boot_id = self.disk.boot_id();
+        let boot_id = match self.checkpoint.known {
+            Some(known) if self.opened.lost_power => known.boot_id,
+            _ => self.disk.boot_id(),
+        };
+        let units = match self.opened.queues_rebuilt {
+            true => u64::MAX,
+            false => units,
+        };
         let known = Some(Known {
             good_to,
             units,

@@ -181,10 +181,18 @@ fn salvaged_but(
         to: place.end.0,
     });
     let queues = store.queues();
+    let early = disk.fork();
+    store.persist_once().expect("persists");
     drop(store);
     disk.kill();
-    for rebuild in [false, true] {
-        if rebuild {
+    early.kill();
+    let cases = [
+        (disk, false, false),
+        (disk, true, true),
+        (&early, false, true),
+    ];
+    for (disk, lose, rebuild) in cases {
+        if lose {
             disk.remove_folder(Path::new("/store/consumequeue"))
                 .expect("removes");
         }
