@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use runtime::{Stopped, Watermark};
 use shuttle::future::block_on;
-use shuttle::{check_pct, check_random, thread};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Runner, thread};
 
 fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     let schedules =
         std::env::var("GANTRY_SCHEDULES").map_or(1000, |n| n.parse().expect("a number"));
     let model = Arc::new(model);
     let again = Arc::clone(&model);
-    check_random(move || model(), schedules / 2);
-    check_pct(move || again(), schedules - schedules / 2, 3);
+    // Its own 60 KiB are not enough for frames that are not optimised.
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1 << 20;
+    Runner::new(RandomScheduler::new(schedules / 2), config.clone()).run(move || model());
+    Runner::new(PctScheduler::new(3, schedules - schedules / 2), config).run(move || again());
     #[expect(clippy::print_stdout, reason = "for whoever runs it with --nocapture")]
     {
         println!(r#"{{"test":"{name}","schedules":{schedules},"failed":0}}"#);

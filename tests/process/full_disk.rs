@@ -48,6 +48,8 @@ impl Drop for SmallDisk {
 }
 
 /// Segments of 1 MiB, and queues and index to match.
+/// How fast it is, `chaos` judges (S10).
+const STUCK: Duration = Duration::from_secs(70);
 const SMALL: [&str; 8] = [
     "--set",
     "mappedFileSizeCommitLog=1048576",
@@ -140,10 +142,7 @@ fn commits_on_a_full_disk_survive_a_kill_and_it_comes_back_by_itself() {
         .0
         .contains(" 201 ")
     {
-        assert!(
-            begun.elapsed() < Duration::from_secs(2),
-            "sends are refused"
-        );
+        assert!(begun.elapsed() < STUCK, "sends are refused");
     }
     println!("refused after {} ms", begun.elapsed().as_millis());
     // Far more than the disk has room for, if it were not kept.
@@ -175,10 +174,7 @@ fn commits_on_a_full_disk_survive_a_kill_and_it_comes_back_by_itself() {
         .0
         .contains(" 201 ")
     {
-        assert!(
-            begun.elapsed() < Duration::from_secs(10),
-            "sends are taken again"
-        );
+        assert!(begun.elapsed() < STUCK, "sends are taken again");
     }
     println!("taken again after {} ms", begun.elapsed().as_millis());
     assert_eq!(server.stop().0, Some(0));

@@ -10,7 +10,7 @@ use crate::house::Plan;
 
 const CONNECTIONS: usize = 1000;
 const MEMORY_MAX: u64 = 64 << 20;
-/// The limit of a first frame, and the second in which it is noticed.
+/// The limit of a first frame, and the time in which it is noticed, on a busy machine.
 const CLOSED_WITHIN: Duration = Duration::from_secs(12);
 /// 2 GiB - 1, negative, 16 MiB: beyond the limit of a first frame. 5 MiB - 4: just within it.
 const LENGTHS: [u32; 4] = [0x7fff_ffff, 0x8000_0000, 16 << 20, (5 << 20) - 4];

@@ -14,7 +14,7 @@ const HOLD: Duration = Duration::from_secs(1);
 /// The first file of the log. The flush of one that is being made may fail: it is made again.
 const LOG: &str = "commitlog/00000000000000000000";
 /// One of so many fails; the load is long enough for them on a slow disk.
-const FLUSHES: u64 = 50;
+const FLUSHES: u64 = 200;
 const LOAD: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(course: &mut Course, flush: &str) -> Result<(), Stop> {
