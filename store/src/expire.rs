@@ -11,8 +11,6 @@ use proto::message::LogOffset;
 
 use crate::files::Space;
 use crate::persist::PersistError;
-use crate::queue::Queue;
-use crate::read::ReadError;
 use crate::segment::Segment;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -275,45 +273,6 @@ impl Store {
             Some(first) if self.is_behind_writer(first) => self.log.remove_first(),
             _ => Ok(false),
         }
-    }
-
-    /// Moves the start of all queues behind what is gone and removes files that hold nothing more.
-    fn trim_queues(&self, log_start: u64) -> io::Result<()> {
-        for queue in self.queues.all() {
-            let (min, end) = {
-                let state = queue.state.lock();
-                (state.min, state.end())
-            };
-            let first = self.first_in_log(&queue, min, end, log_start)?;
-            if first > min {
-                queue.state.lock().min = first;
-                self.queue_files
-                    .remove_below(&queue.topic, queue.id, min, first)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The first unit from `low` to `high` whose record is still in the log.
-    fn first_in_log(&self, queue: &Queue, low: u64, high: u64, start: u64) -> io::Result<u64> {
-        let is_gone = |at: u64| match self.unit(queue, at) {
-            Ok(unit) => Ok(unit.is_none_or(|unit| unit.log_offset < start)),
-            Err(ReadError::Io(error)) => Err(error),
-            Err(ReadError::Damaged { .. } | ReadError::WrongUnit { .. }) => Ok(true),
-        };
-        let (mut low, mut high) = (low, high);
-        if low < high && !is_gone(low)? {
-            return Ok(low);
-        }
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is_gone(middle)? {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
     }
 
     /// Forgets a topic and its consume queues; the records stay in the log until they expire.

@@ -40,6 +40,7 @@ mod segment;
 mod staging;
 mod store;
 mod sync;
+mod trim;
 mod unflushed;
 mod write;
 

@@ -6,7 +6,7 @@
 use proto::message::{LogOffset, RecordPrefix, StoredMessage, property, tags_code};
 use proto::names::SCHEDULE_TOPIC;
 
-use crate::queue::{Queue, Unit, Unsynced};
+use crate::queue::{Queue, Run, Unit, Unsynced};
 use crate::read::{ReadError, wrong_unit};
 use crate::{Config, Store};
 
@@ -57,16 +57,27 @@ impl Store {
         found: Option<Unit>,
     ) -> Result<Unit, ReadError> {
         match found {
-            // Its segment was removed; the reader skips it. Fillers lie below the readable range.
-            Some(unit) if !unit.is_filler() && unit.log_offset < self.log.start().unwrap_or(0) => {
-                Ok(unit)
-            }
+            // Its segment was removed; the reader skips it.
+            Some(unit) if self.has_gone(queue, offset, unit)? => Ok(unit),
             Some(unit) if self.is_right(queue, offset, unit) => Ok(unit),
             _ => self.mend_unit(queue, offset),
         }
     }
 
-    fn is_right(&self, queue: &Queue, offset: u64, unit: Unit) -> bool {
+    /// Whether the record of a unit was removed. It was not if that of the unit before is still there.
+    fn has_gone(&self, queue: &Queue, offset: u64, unit: Unit) -> Result<bool, ReadError> {
+        let start = self.log.start().unwrap_or(0);
+        if unit.is_filler() || unit.log_offset >= start {
+            return Ok(false);
+        }
+        if offset <= queue.state.lock().min {
+            return Ok(true);
+        }
+        let before = self.unit(queue, offset - 1)?;
+        Ok(before.is_none_or(|before| before.log_offset < start))
+    }
+
+    pub(crate) fn is_right(&self, queue: &Queue, offset: u64, unit: Unit) -> bool {
         let record = self
             .log
             .slice(unit.log_offset, unit.size)
@@ -89,7 +100,36 @@ impl Store {
             }
         }
         let end = self.dispatched_to().0;
-        while position < end {
+        let found = self.find_record(position, end, |message| {
+            is_at(message, queue, offset).then(|| self.config.unit_of(message))
+        })?;
+        let unit = found.ok_or_else(|| wrong_unit(queue, offset))?;
+        tracing::warn!(
+            topic = &*queue.topic,
+            queue = queue.id.0,
+            offset,
+            "mended a unit"
+        );
+        let run = Run {
+            min: queue.state.lock().min,
+            from: offset,
+            bytes: &unit.to_bytes(),
+        };
+        self.queue_files
+            .write(queue, run, &mut Unsynced::default())?;
+        Ok(unit)
+    }
+
+    /// Shows the records between two places, the first one where a record begins, until `look` has
+    /// found what it wants.
+    pub(crate) fn find_record<T>(
+        &self,
+        from: u64,
+        to: u64,
+        mut look: impl FnMut(&StoredMessage<'_>) -> Option<T>,
+    ) -> Result<Option<T>, ReadError> {
+        let mut position = from;
+        while position < to {
             let prefix = self.log.slice(position, 8).unwrap_or_default();
             let size = match RecordPrefix::read(&prefix) {
                 RecordPrefix::Message(size) => size,
@@ -107,31 +147,19 @@ impl Store {
                         log_offset: LogOffset(position),
                         reason,
                     })?;
-            if is_at(&message, queue, offset) {
-                let unit = self.config.unit_of(&message);
-                tracing::warn!(
-                    topic = &*queue.topic,
-                    queue = queue.id.0,
-                    offset,
-                    "mended a unit"
-                );
-                self.queue_files.write(
-                    queue,
-                    offset,
-                    &unit.to_bytes(),
-                    &mut Unsynced::default(),
-                )?;
-                return Ok(unit);
+            if let Some(found) = look(&message) {
+                return Ok(Some(found));
             }
             position += u64::from(size);
         }
-        Err(wrong_unit(queue, offset))
+        Ok(None)
     }
 }
 
 fn is_at(message: &StoredMessage<'_>, queue: &Queue, offset: u64) -> bool {
-    message.queue_offset.0 == offset
-        && message.queue_id == queue.id
-        && message.topic == &*queue.topic
-        && message.sys_flag.is_queued()
+    message.queue_offset.0 == offset && is_in(message, queue)
+}
+
+pub(crate) fn is_in(message: &StoredMessage<'_>, queue: &Queue) -> bool {
+    message.queue_id == queue.id && message.topic == &*queue.topic && message.sys_flag.is_queued()
 }

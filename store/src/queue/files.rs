@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Files are sparse and as long as configured from the start; a unit of zeros is an unused one. A
-//! queue whose first message is not number 0 begins with filler units (0, i32 max, 0). Reads and
-//! writes go through a few open files, whatever the number of queues.
+//! queue whose first message is not number 0 begins with filler units (0, i32 max, 0): a whole file of
+//! them when that message comes first in a file. Reads and writes go through a few open files, whatever the number of queues.
 
 use std::collections::HashMap;
 use std::io;
@@ -41,6 +41,15 @@ struct OpenFiles {
     /// Each with the number of its last use.
     files: HashMap<FileKey, (Arc<dyn File>, u64)>,
     uses: u64,
+}
+
+/// Units that follow each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run<'u> {
+    /// Where their queue begins.
+    pub(crate) min: u64,
+    pub(crate) from: u64,
+    pub(crate) bytes: &'u [u8],
 }
 
 /// What has to be made durable after writing.
@@ -183,15 +192,20 @@ impl QueueFiles {
         unsynced: &mut Unsynced,
     ) -> io::Result<()> {
         bytes.clear();
-        let from = {
+        let (min, from) = {
             let state = queue.state.lock();
             if state.deleted {
                 return Ok(());
             }
             bytes.extend(state.tail.iter().flat_map(|unit| unit.to_bytes()));
-            state.persisted
+            (state.min, state.persisted)
         };
-        self.write(queue, from, bytes, unsynced)?;
+        let units = Run {
+            min,
+            from,
+            bytes: bytes.as_slice(),
+        };
+        self.write(queue, units, unsynced)?;
         let mut state = queue.state.lock();
         if !state.deleted {
             let count = bytes.len() / UNIT_BYTES;
@@ -205,20 +219,25 @@ impl QueueFiles {
         Ok(())
     }
 
-    /// Writes units that follow each other; new files are made as needed.
+    /// Writes units; new files are made as needed, with fillers below where the queue begins.
     pub(crate) fn write(
         &self,
         queue: &Queue,
-        from: u64,
-        units: &[u8],
+        units: Run<'_>,
         unsynced: &mut Unsynced,
     ) -> io::Result<()> {
-        let (mut from, mut rest) = (from, units);
+        let (min, mut from, mut rest) = (units.min, units.from, units.bytes);
         while !rest.is_empty() {
             let (base, at) = self.place(from);
             let room = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(rest.len().min(room));
-            let file = self.file(queue, base, Some((at, &mut *unsynced)))?;
+            if from == min && at == 0 && base > 0 {
+                // Tells a queue that begins here from one whose first files are missing.
+                let before = base - self.file_bytes;
+                self.file(queue, before, Some((self.file_bytes, &mut *unsynced)))?;
+            }
+            let fillers = (min * UNIT_BYTES as u64).clamp(base, base + at) - base;
+            let file = self.file(queue, base, Some((fillers, &mut *unsynced)))?;
             file.write_all_at(now, at)?;
             unsynced.add(file);
             from += (now.len() / UNIT_BYTES) as u64;
@@ -236,7 +255,7 @@ impl QueueFiles {
         )
     }
 
-    /// An open file. With `create`, a missing one is made, to be written from that byte on.
+    /// An open file. With `create`, a missing one is made, with fillers up to that byte.
     fn file(
         &self,
         queue: &Queue,
@@ -257,12 +276,12 @@ impl QueueFiles {
             .queue_folder(&queue.topic, queue.id)
             .join(file_name(base));
         let file = match (self.disk.open(&path, Access::Write), create) {
-            (Err(error), Some((from, unsynced))) if error.kind() == io::ErrorKind::NotFound => {
-                self.create(&queue.topic, &path, from, unsynced)?
+            (Err(error), Some((fillers, unsynced))) if error.kind() == io::ErrorKind::NotFound => {
+                self.create(&queue.topic, &path, fillers, unsynced)?
             }
             // Its making has failed half-way.
-            (Ok(file), Some((from, unsynced))) if file.size_bytes()? != self.file_bytes => {
-                self.create(&queue.topic, &path, from, unsynced)?
+            (Ok(file), Some((fillers, unsynced))) if file.size_bytes()? != self.file_bytes => {
+                self.create(&queue.topic, &path, fillers, unsynced)?
             }
             (opened, _) => opened?,
         };
@@ -278,12 +297,12 @@ impl QueueFiles {
         Ok(file)
     }
 
-    /// Makes a file, to be written from a byte on. It has its size when it is complete.
+    /// Makes a file with fillers up to a byte. It has its size when it is complete.
     fn create(
         &self,
         topic: &str,
         path: &Path,
-        from: u64,
+        filler_bytes: u64,
         unsynced: &mut Unsynced,
     ) -> io::Result<Arc<dyn File>> {
         let folder = path.parent().unwrap_or(path);
@@ -294,7 +313,7 @@ impl QueueFiles {
         }
         let file = self.disk.open(path, Access::Create)?;
         // compat: ConsumeQueue#fillPreBlank; Apache takes a unit of zeros for the end.
-        let fillers = usize::try_from(from).unwrap_or(0) / UNIT_BYTES;
+        let fillers = usize::try_from(filler_bytes).unwrap_or(0) / UNIT_BYTES;
         file.write_all_at(&Unit::FILLER.to_bytes().repeat(fillers), 0)?;
         file.set_size(self.file_bytes)?;
         Ok(file)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use proto::message::{QueueId, QueueOffset, StoredMessage};
 
-pub(crate) use files::{QueueFiles, UNIT_BYTES, Unsynced};
+pub(crate) use files::{QueueFiles, Run, UNIT_BYTES, Unsynced};
 pub use table::QueueError;
 pub(crate) use table::Queues;
 

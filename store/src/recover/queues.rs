@@ -6,17 +6,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
 use super::{OpenError, Recovery, at};
-use crate::files::{Access, File, read_exact_at};
+use crate::files::{Access, Disk, File};
 use crate::log::verify;
 use crate::queue::{QueueState, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
 use crate::store::Paths;
+use crate::trim::are_in_order;
 
 impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
@@ -37,23 +39,27 @@ impl Recovery {
             }
             self.queues = crate::queue::Queues::default();
         }
-        let mut units = 0;
-        let mut last = None;
+        let (mut units, mut last, mut are_sure) = (0, None, true);
         for (topic, id, path) in self.queue_folders()? {
             let good_below = good_to.unwrap_or(u64::MAX);
             let loaded = self
                 .load_queue(&topic, id, log_start, good_below)
                 .map_err(at(&path))?;
-            let Some((state, newest)) = loaded else {
+            let Some(loaded) = loaded else {
                 continue;
             };
-            units += state.end();
-            last = last.max(newest);
-            if let Err(error) = self.queues.make(&topic, id, state) {
+            if !loaded.is_sure {
+                tracing::warn!(folder = %path.display(), "units or files are missing");
+                are_sure = false;
+            }
+            units += loaded.state.end();
+            last = last.max(loaded.newest);
+            if let Err(error) = self.queues.make(&topic, id, loaded.state) {
                 tracing::warn!(folder = %path.display(), %error, "left alone");
             }
         }
         match (self.checkpoint.known, good_to, last) {
+            _ if !are_sure => Ok(None),
             (Some(known), ..) if units != known.units => Ok(None),
             (_, Some(good_to), _) => Ok(Some(good_to)),
             (_, None, None) => Ok(Some(log_start)),
@@ -133,32 +139,41 @@ impl Recovery {
         Ok(Some(log_start))
     }
 
-    /// The state of one queue and where its last record lies; `None` without files.
+    /// What the files of one queue say; `None` without files.
     fn load_queue(
         &self,
         topic: &str,
         id: QueueId,
         log_start: u64,
         good_below: u64,
-    ) -> io::Result<Option<(QueueState, Option<u64>)>> {
+    ) -> io::Result<Option<Loaded>> {
         let folder = self.queue_files.queue_folder(topic, id);
         let file_bytes = self.queue_files.file_bytes();
-        let mut bases: Vec<u64> = self
+        let bases: Vec<u64> = self
             .disk
             .list(&folder)?
             .iter()
             .filter_map(|entry| parse_file_name(&entry.name))
             .filter(|base| base % file_bytes == 0)
             .collect();
-        let Some(&first) = bases.first() else {
+        // After a power loss some removed files may be back: what counts has no gaps.
+        let follows = |pair: &[u64]| pair[0] + file_bytes == pair[1];
+        let gap = bases.windows(2).rposition(|pair| !follows(pair));
+        let bases = bases.get(gap.map_or(0, |gap| gap + 1)..).unwrap_or(&[]);
+        let Some(&first_base) = bases.first() else {
             return Ok(None);
         };
         let unit = UNIT_BYTES as u64;
-        let mut end = first / unit;
-        let mut newest = None;
-        while let Some(base) = bases.pop() {
-            let path = folder.join(file_name(base));
-            let file = self.disk.open(&path, Access::Write)?;
+        let first = first_base / unit;
+        let mut end = first;
+        let mut units = Units {
+            disk: &*self.disk,
+            folder,
+            file_bytes,
+            open: None,
+        };
+        for &base in bases.iter().rev() {
+            let file = units.open(base, Access::Write)?;
             if file.size_bytes()? != file_bytes {
                 // It was just being made, or somebody shortened it.
                 file.set_size(file_bytes)?;
@@ -171,52 +186,25 @@ impl Recovery {
             zero_units_behind(&*file, good)?;
             if good > 0 {
                 end = base / unit + good;
-                newest = read_unit(&*file, good - 1)?.map(|unit| unit.log_offset);
                 break;
             }
         }
-        let min = self.first_in_log(&folder, first, end, log_start)?;
+        let newest = match end > first {
+            true => units.at(end - 1)?.map(|unit| unit.log_offset),
+            false => None,
+        };
+        let min = units.first_in_log(first..end, log_start, gap.is_some())?;
         let state = QueueState {
-            min,
+            min: min.unwrap_or(first),
             persisted: end,
             loaded_to: end,
             ..QueueState::default()
         };
-        Ok(Some((state, newest)))
-    }
-
-    /// The first unit of a queue whose record is still in the log.
-    fn first_in_log(
-        &self,
-        folder: &std::path::Path,
-        first_base: u64,
-        end: u64,
-        log_start: u64,
-    ) -> io::Result<u64> {
-        let unit = UNIT_BYTES as u64;
-        let file_bytes = self.queue_files.file_bytes();
-        let first = first_base / unit;
-        if log_start == 0 {
-            return Ok(0);
-        }
-        let mut open: Option<(u64, Arc<dyn File>)> = None;
-        bisect(first, end, |number| {
-            let base = number * unit / file_bytes * file_bytes;
-            let file = match &open {
-                Some((other, file)) if *other == base => Arc::clone(file),
-                _ => {
-                    let path = folder.join(file_name(base));
-                    let file = match self.disk.open(&path, Access::Read) {
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-                        opened => opened?,
-                    };
-                    open = Some((base, Arc::clone(&file)));
-                    file
-                }
-            };
-            let found = read_unit(&*file, number - base / unit)?;
-            Ok(found.is_none_or(|unit| unit.log_offset < log_start))
-        })
+        Ok(Some(Loaded {
+            state,
+            newest,
+            is_sure: min.is_some(),
+        }))
     }
 
     /// Makes all queues again from the whole log.
@@ -251,8 +239,16 @@ impl Recovery {
             .map_or(u64::MAX, |known| known.good_to);
         for (topic, id, folder) in self.queue_folders()? {
             match self.load_queue(&topic, id, log_start, good_below) {
-                Ok(Some((state, Some(newest)))) if newest < log_start => {
-                    ended.push((topic, id, state));
+                Ok(Some(loaded)) if loaded.newest.is_some_and(|newest| newest < log_start) => {
+                    let min = loaded.state.end();
+                    ended.push((
+                        topic,
+                        id,
+                        QueueState {
+                            min,
+                            ..loaded.state
+                        },
+                    ));
                 }
                 // Also when it cannot be read: it is about to be made again.
                 _ => self.disk.remove_folder(&folder).map_err(at(&folder))?,
@@ -261,6 +257,78 @@ impl Recovery {
         let root = self.queue_files.folder();
         self.disk.sync_folder(root).map_err(at(root))?;
         Ok(ended)
+    }
+}
+
+/// What the files of a queue say.
+struct Loaded {
+    state: QueueState,
+    /// Where the record of the last unit lies.
+    newest: Option<u64>,
+    /// Whether they can be right about where it begins.
+    is_sure: bool,
+}
+
+/// The units of one queue, in files without gaps.
+struct Units<'d> {
+    disk: &'d dyn Disk,
+    folder: PathBuf,
+    file_bytes: u64,
+    open: Option<(u64, Arc<dyn File>)>,
+}
+
+impl Units<'_> {
+    fn open(&mut self, base: u64, access: Access) -> io::Result<Arc<dyn File>> {
+        match &self.open {
+            Some((open, file)) if *open == base => Ok(Arc::clone(file)),
+            _ => {
+                let file = self.disk.open(&self.folder.join(file_name(base)), access)?;
+                self.open = Some((base, Arc::clone(&file)));
+                Ok(file)
+            }
+        }
+    }
+
+    fn at(&mut self, number: u64) -> io::Result<Option<Unit>> {
+        let unit = UNIT_BYTES as u64;
+        let base = number * unit / self.file_bytes * self.file_bytes;
+        let file = self.open(base, Access::Read)?;
+        read_unit(&*file, number - base / unit)
+    }
+
+    /// The first of some units whose record is still in the log; `None` when units or files that
+    /// should be there are not. The files of a queue begin with number 0, or with a unit whose record
+    /// is gone, or with a filler; behind a gap only with what is gone.
+    fn first_in_log(
+        &mut self,
+        units: Range<u64>,
+        log_start: u64,
+        has_gap: bool,
+    ) -> io::Result<Option<u64>> {
+        if log_start == 0 {
+            return Ok(Some(0));
+        }
+        let is_gone = |unit: Unit| unit.is_filler() || unit.log_offset < log_start;
+        if units.is_empty() {
+            return Ok((!has_gap).then_some(units.start));
+        }
+        let Some(first) = self.at(units.start)? else {
+            return Ok(None);
+        };
+        if !is_gone(first) {
+            return Ok((units.start == 0 && !has_gap).then_some(0));
+        }
+        if has_gap && first.is_filler() {
+            return Ok(None);
+        }
+        let mut has_holes = false;
+        let min = bisect(units.start, units.end, |at| {
+            let unit = self.at(at)?;
+            has_holes |= unit.is_none();
+            Ok(unit.is_some_and(is_gone))
+        })?;
+        let is_sure = !has_holes && are_in_order(units.start..min, |at| self.at(at))?;
+        Ok(is_sure.then_some(min))
     }
 }
 
@@ -288,9 +356,10 @@ fn bisect(
     Ok(low)
 }
 
+/// A unit of a file; what a file lacks are zeros.
 fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>> {
     let mut bytes = [0; UNIT_BYTES];
-    read_exact_at(file, &mut bytes, number * UNIT_BYTES as u64)?;
+    file.read_at(&mut bytes, number * UNIT_BYTES as u64)?;
     Ok(Unit::from_bytes(&bytes))
 }
 

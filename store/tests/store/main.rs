@@ -12,6 +12,7 @@ mod model;
 #[path = "../../../fuzz/replay.rs"]
 mod replay;
 mod salvage;
+mod starts;
 mod support;
 mod threads;
 

@@ -1,0 +1,178 @@
+//! Where a queue begins when the log before is gone: never behind a message that is still there,
+//! whatever is wrong with its files.
+
+use std::path::PathBuf;
+
+use proto::message::QueueId;
+use store::files::{Access, Disk, MemoryDisk, Space};
+use store::{ExpireTime, Store};
+
+use crate::support::*;
+
+const COUNT: u64 = 40;
+const UNITS_A_FILE: u64 = 10;
+const UNIT_BYTES: u64 = 20;
+
+fn queue_file(base_unit: u64) -> PathBuf {
+    let base = base_unit * UNIT_BYTES;
+    format!("/store/consumequeue/T/0/{base:020}").into()
+}
+
+/// A store of forty messages in one queue of four files, all behind a checkpoint; and where each
+/// message lies.
+fn filled() -> (MemoryDisk, Store, Vec<u64>) {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    let text = |n| format!("{n}:{}", "x".repeat(200));
+    let places = (0..COUNT)
+        .map(|n| send(&store, "T", 0, &text(n)).log_offset.0)
+        .collect();
+    store.persist_once().expect("persists");
+    (disk, store, places)
+}
+
+/// Removes `segments` from the beginning of the log.
+fn expire(disk: &MemoryDisk, store: &Store, segments: u64) {
+    disk.set_space(Space {
+        total_bytes: 100 * 4096,
+        free_bytes: (15 - segments) * 4096,
+    });
+    let time = ExpireTime {
+        now_ms: NOW,
+        monotonic_ms: 0,
+    };
+    store.expire_once(time).expect("expires");
+    assert_eq!(store.log_start().0, segments * 4096);
+}
+
+/// Every message that is in the log is in the queue, and nothing else.
+fn check(store: &Store, places: &[u64], says: &str) {
+    let start = store.log_start().0;
+    let first = places.iter().take_while(|place| **place < start).count() as u64;
+    let bounds = store.queue_bounds("T", QueueId(0)).expect("a queue");
+    assert_eq!((bounds.min.0, bounds.max.0), (first, COUNT), "{says}");
+    let numbers: Vec<_> = bodies(store, "T", 0, first)
+        .iter()
+        .map(|body| body.split_once(':').expect("a number").0.to_owned())
+        .collect();
+    let expected: Vec<_> = (first..COUNT).map(|n| n.to_string()).collect();
+    assert_eq!(numbers, expected, "{says}");
+}
+
+#[test]
+fn units_that_a_disk_altered_do_not_move_the_start_of_a_queue_past_messages() {
+    let zeros: [u8; 20] = [0; 20];
+    // Points below all that will be left.
+    let mut lowered = zeros;
+    lowered[7..12].copy_from_slice(&[1, 0, 0, 1, 0]);
+    for unit in [zeros, lowered] {
+        for (from, count) in (0..COUNT).flat_map(|from| [(from, 1), (from, 5), (from, 25)]) {
+            let (disk, store, places) = filled();
+            for number in from..(from + count).min(COUNT) {
+                let path = queue_file(number / UNITS_A_FILE * UNITS_A_FILE);
+                let file = disk.open(&path, Access::Write).expect("opens");
+                let at = number % UNITS_A_FILE * UNIT_BYTES;
+                file.write_all_at(&unit, at).expect("writes");
+            }
+            expire(&disk, &store, 1);
+            let says = format!("{unit:?} at {from}, {count}");
+            let start = store.log_start().0;
+            let first = places.iter().take_while(|place| **place < start).count() as u64;
+            let bounds = store.queue_bounds("T", QueueId(0)).expect("a queue");
+            assert_eq!((bounds.min.0, bounds.max.0), (first, COUNT), "{says}");
+            // What this run wrote is not looked at again, what an earlier one wrote is.
+            drop(store);
+            disk.kill();
+            check(&open(&disk).0, &places, &says);
+        }
+    }
+}
+
+#[test]
+fn a_queue_file_that_is_missing_does_not_cost_the_messages_before_its_end() {
+    for segments in [0, 1, 2] {
+        for missing in (0..COUNT).step_by(10) {
+            let (disk, store, places) = filled();
+            if segments > 0 {
+                expire(&disk, &store, segments);
+                store.persist_once().expect("persists");
+            }
+            drop(store);
+            disk.kill();
+            if disk.remove_file(&queue_file(missing)).is_err() {
+                // It went with the log.
+                continue;
+            }
+            let (store, opened) = open(&disk);
+            let says = format!("{segments} segments, file of {missing}: {opened:?}");
+            check(&store, &places, &says);
+        }
+    }
+}
+
+/// Making all queues again reads the whole log, so no ordinary start may take a queue for damaged.
+#[test]
+fn a_queue_whose_first_messages_have_expired_is_not_made_again() {
+    for segments in 1..=3 {
+        let (disk, store, places) = filled();
+        expire(&disk, &store, segments);
+        drop(store);
+        disk.kill();
+        for made_again in [false, true, false, false] {
+            if made_again {
+                // Then its first file begins with what is left, wherever that is.
+                disk.remove_folder("/store/consumequeue".as_ref())
+                    .expect("goes");
+            }
+            let (store, opened) = open(&disk);
+            assert_eq!(opened.queues_rebuilt, made_again, "{segments} segments");
+            check(&store, &places, "made again");
+            store.persist_once().expect("persists");
+            drop(store);
+            disk.kill();
+        }
+    }
+}
+
+/// As above, with the border between two files just where the log begins.
+#[test]
+fn a_queue_that_begins_with_a_file_is_not_made_again() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    let mut count = 0;
+    // Ten messages of the queue go with the first segment.
+    while store.appended_to().0 < 4096 {
+        let queue_id = u32::from(!(4..14).contains(&count));
+        send(
+            &store,
+            "T",
+            queue_id,
+            &"x".repeat(if count < 13 { 150 } else { 500 }),
+        );
+        count += 1;
+    }
+    for _ in 0..COUNT {
+        send(&store, "T", 0, "behind");
+    }
+    store.persist_once().expect("persists");
+    expire(&disk, &store, 1);
+    let min = store.queue_bounds("T", QueueId(0)).expect("a queue").min.0;
+    assert_eq!(min, UNITS_A_FILE);
+    store.persist_once().expect("persists");
+    drop(store);
+    disk.kill();
+    for made_again in [false, true, false, false] {
+        if made_again {
+            disk.remove_folder("/store/consumequeue".as_ref())
+                .expect("goes");
+        }
+        let (store, opened) = open(&disk);
+        assert_eq!(opened.queues_rebuilt, made_again);
+        let bounds = store.queue_bounds("T", QueueId(0)).expect("a queue");
+        assert_eq!((bounds.min.0, bounds.max.0), (min, min + COUNT));
+        assert_eq!(bodies(&store, "T", 0, min).len() as u64, COUNT);
+        store.persist_once().expect("persists");
+        drop(store);
+        disk.kill();
+    }
+}
