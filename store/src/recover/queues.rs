@@ -305,9 +305,6 @@ impl Units<'_> {
         log_start: u64,
         has_gap: bool,
     ) -> io::Result<Option<u64>> {
-        if log_start == 0 {
-            return Ok(Some(0));
-        }
         let is_gone = |unit: Unit| unit.is_filler() || unit.log_offset < log_start;
         if units.is_empty() {
             return Ok((!has_gap).then_some(units.start));

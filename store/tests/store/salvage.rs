@@ -293,6 +293,27 @@ fn a_zeroed_sector_costs_the_messages_in_it() {
 }
 
 #[test]
+fn a_queue_whose_first_messages_are_lost_is_read_after_every_start() {
+    for last_lost in 0..39 {
+        let (disk, sent) = world(40, 40, last_lost % 2 == 0);
+        let lost = 0..sent[last_lost].to;
+        damage(&disk, lost.start, lost.end, |byte| *byte ^= 0xA5);
+        let (store, _) = salvage(&disk);
+        let queues = store.queues();
+        store.persist_once().expect("persists");
+        drop(store);
+        for _ in 0..2 {
+            disk.kill();
+            let (store, opened) = open(&disk);
+            assert_eq!(store.queues(), queues, "{last_lost}");
+            assert!(!opened.queues_rebuilt, "{last_lost}");
+            check(&store, &sent, |sent| sent.from < lost.end, false);
+            store.persist_once().expect("persists");
+        }
+    }
+}
+
+#[test]
 fn a_missing_segment_in_the_middle_is_named_and_its_messages_keep_their_places() {
     let (disk, sent) = world(80, 80, true);
     disk.remove_file(&segment(4096)).expect("removes");
