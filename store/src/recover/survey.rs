@@ -26,7 +26,7 @@ pub(super) enum Behind {
 }
 
 /// A part of one segment that holds no valid record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hole {
     pub(super) segment: Arc<Segment>,
     pub(super) from: u64,

@@ -314,6 +314,41 @@ fn a_queue_whose_first_messages_are_lost_is_read_after_every_start() {
 }
 
 #[test]
+fn damage_over_the_place_from_which_records_are_sealed_is_salvaged_at_once() {
+    let with_crc = |record_crc, salvage| Config {
+        record_crc,
+        salvage,
+        ..config()
+    };
+    // How many messages before and behind the border are lost.
+    for (before, behind) in [(1, 0), (0, 1), (1, 1), (3, 4), (12, 12)] {
+        let disk = disk();
+        let mut sent = Vec::new();
+        for record_crc in [false, true] {
+            let (store, _) =
+                Store::open(with_crc(record_crc, false), Arc::new(disk.clone())).expect("opens");
+            for n in 0..15 {
+                sent.push(send(&store, "A", 0, &n.to_string()));
+            }
+            store.close().expect("closes");
+        }
+        let lost = 15 - before..15 + behind;
+        let end = sent[lost.end - 1].end.0;
+        damage(&disk, sent[lost.start].log_offset.0, end, |byte| {
+            *byte ^= 0xA5
+        });
+        let salvaged = Store::open(with_crc(true, true), Arc::new(disk.clone()));
+        drop(salvaged.expect("is made readable"));
+        disk.kill();
+        let (store, opened) = open(&disk);
+        assert_eq!(opened.salvaged, [], "{lost:?}");
+        let places: Vec<_> = readable(&store, "A", 0).into_keys().collect();
+        let expected: Vec<_> = (0..30).filter(|n| !lost.contains(&(*n as usize))).collect();
+        assert_eq!(places, expected, "{lost:?}");
+    }
+}
+
+#[test]
 fn a_missing_segment_in_the_middle_is_named_and_its_messages_keep_their_places() {
     let (disk, sent) = world(80, 80, true);
     disk.remove_file(&segment(4096)).expect("removes");

@@ -63,19 +63,17 @@ impl Plan {
     /// Takes what the log consists of, in its order.
     pub(super) fn take(&mut self, found: Found<'_>) {
         match found {
-            Found::Hole(hole) => {
-                let blank = if self.reaches_segment_end(&hole) {
-                    u64::from(BLANK_BYTES)
-                } else {
-                    0
+            // Up to there it held records without a CRC of their own, which take less room.
+            Found::Hole(hole) if (hole.from + 1..hole.to).contains(&self.sealed_from) => {
+                let to = self.sealed_from;
+                let behind = Hole {
+                    from: to,
+                    ..hole.clone()
                 };
-                self.holes.push(Filling {
-                    bytes_left: (hole.to - hole.from).saturating_sub(blank),
-                    hole,
-                    store_timestamp: self.newest_time,
-                    lost: Vec::new(),
-                });
+                self.take_hole(Hole { to, ..hole });
+                self.take_hole(behind);
             }
+            Found::Hole(hole) => self.take_hole(hole),
             Found::Record(message) => {
                 self.newest_time = self.newest_time.max(message.store_timestamp);
                 if message.sys_flag.is_queued() {
@@ -83,6 +81,20 @@ impl Plan {
                 }
             }
         }
+    }
+
+    fn take_hole(&mut self, hole: Hole) {
+        let blank = if self.reaches_segment_end(&hole) {
+            u64::from(BLANK_BYTES)
+        } else {
+            0
+        };
+        self.holes.push(Filling {
+            bytes_left: (hole.to - hole.from).saturating_sub(blank),
+            hole,
+            store_timestamp: self.newest_time,
+            lost: Vec::new(),
+        });
     }
 
     fn take_queued(&mut self, message: &StoredMessage<'_>) {
