@@ -51,6 +51,8 @@ struct Files {
     unsynced_from: Option<usize>,
     /// So has the removal of some.
     removed_unsynced: bool,
+    /// What was found and could not be read.
+    unreadable: Vec<PathBuf>,
 }
 
 impl Files {
@@ -74,21 +76,28 @@ impl KeyIndex {
         }
     }
 
-    /// Loads what files there are; those of another shape are left alone.
-    pub(crate) fn load(&self) -> io::Result<()> {
+    /// Loads what files there are; those of another shape are left alone. `false` when some cannot be
+    /// read.
+    pub(crate) fn load(&self) -> io::Result<bool> {
         let mut files = self.files.lock();
         for entry in self.disk.list(&self.folder)? {
             if entry.is_folder || !entry.name.bytes().all(|digit| digit.is_ascii_digit()) {
                 continue;
             }
             let path = self.folder.join(&entry.name);
-            let file = self.disk.open(&path, Access::Write)?;
-            match IndexFile::load(path.clone(), file, self.shape)? {
-                Some(file) => files.files.push(file),
-                None => tracing::warn!(file = %path.display(), "not an index of ours: left alone"),
+            let opened = self.disk.open(&path, Access::Write);
+            match opened.and_then(|file| IndexFile::load(path.clone(), file, self.shape)) {
+                Ok(Some(file)) => files.files.push(file),
+                Ok(None) => {
+                    tracing::warn!(file = %path.display(), "not an index of ours: left alone");
+                }
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "cannot be read");
+                    files.unreadable.push(path);
+                }
             }
         }
-        Ok(())
+        Ok(files.unreadable.is_empty())
     }
 
     /// Whether the files are where the checkpoint says.
@@ -109,7 +118,13 @@ impl KeyIndex {
         }
         match files.files.last_mut() {
             Some(last) if last.header.count < to.count => Ok(false),
-            Some(last) => last.roll_back(to.count).map(|()| true),
+            Some(last) => match last.roll_back(to.count) {
+                Ok(()) => Ok(true),
+                Err(error) => {
+                    let text = format!("{}: {error}", last.path.display());
+                    Err(io::Error::new(error.kind(), text))
+                }
+            },
             None => Ok(true),
         }
     }
@@ -134,10 +149,11 @@ impl KeyIndex {
         let mut files = self.files.lock();
         self.backlog.lock().clear();
         files.unsynced_from = None;
-        for file in files.files.drain(..) {
-            self.disk.remove_file(&file.path)?;
-        }
-        Ok(())
+        let unreadable = std::mem::take(&mut files.unreadable);
+        let paths = files.files.drain(..).map(|file| file.path);
+        paths
+            .chain(unreadable)
+            .try_for_each(|path| self.disk.remove_file(&path))
     }
 
     /// Removes files whose records are all below the start of the log, durably; they come first. A

@@ -23,7 +23,7 @@ pub use report::{
 
 use crate::Config;
 use crate::checkpoint::Checkpoint;
-use crate::files::{Access, Disk, File, read_exact_at};
+use crate::files::{Access, Disk, Entry, File, read_exact_at};
 use crate::log::verify;
 use crate::queue::{UNIT_BYTES, Unit};
 use crate::recover::Damage;
@@ -254,8 +254,13 @@ fn load_queues(
     root: &Path,
 ) -> io::Result<HashMap<(String, QueueId), QueueFilesSeen>> {
     let mut queues = HashMap::new();
-    for topic in disk.list(root)? {
-        for entry in disk.list(&root.join(&topic.name))? {
+    let folders = |path: &Path| -> io::Result<Vec<Entry>> {
+        let mut entries = disk.list(path)?;
+        entries.retain(|entry| entry.is_folder);
+        Ok(entries)
+    };
+    for topic in folders(root)? {
+        for entry in folders(&root.join(&topic.name))? {
             let Ok(id) = entry.name.parse() else { continue };
             let folder = root.join(&topic.name).join(&entry.name);
             if let Some(queue) = QueueFilesSeen::load(disk, folder)? {

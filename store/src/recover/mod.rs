@@ -15,6 +15,7 @@ mod salvage;
 mod scan;
 mod segments;
 mod survey;
+mod units;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -175,7 +176,7 @@ impl Recovery {
             self.opened.salvaged = self.salvage()?;
         }
         let was_sound = self.opened.salvaged.is_empty() && !resumes;
-        let good_to = if self.load_index()? && was_sound {
+        let good_to = if self.load_index() && was_sound {
             self.load_queues(start)?
         } else {
             None
@@ -299,9 +300,11 @@ impl Recovery {
     }
 
     /// Loads the key index as far as it is vouched for; `false` when it does not reach that far.
-    fn load_index(&self) -> Result<bool, OpenError> {
+    fn load_index(&self) -> bool {
         let load = || {
-            self.index.load()?;
+            if !self.index.load()? {
+                return Ok(false);
+            }
             match self.checkpoint.known {
                 Some(known) if known.closed && self.opened.was_clean => {
                     self.index.reaches(known.index)
@@ -314,7 +317,10 @@ impl Recovery {
                 }
             }
         };
-        load().map_err(at(&self.config.root))
+        load().unwrap_or_else(|error: io::Error| {
+            tracing::warn!(%error, "the key index cannot be used");
+            false
+        })
     }
 
     /// The end of the last segment.

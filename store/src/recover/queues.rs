@@ -6,19 +6,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
+use super::units::{Units, bisect, read_unit, zero_units_behind};
 use super::{OpenError, Recovery, at};
-use crate::files::{Access, Disk, File};
+use crate::files::Access;
 use crate::log::verify;
-use crate::queue::{QueueState, UNIT_BYTES, Unit, snapshot};
+use crate::queue::{QueueState, Queues, Run, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
 use crate::store::Paths;
-use crate::trim::are_in_order;
 
 impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
@@ -31,22 +30,28 @@ impl Recovery {
         if let Some(known) = self.checkpoint.known.filter(|known| known.closed)
             && self.opened.was_clean
             && let Some(queues) = snapshot::read(&*self.disk, &snapshot_path, known.good_to)
-                .map_err(at(&snapshot_path))?
+                .unwrap_or_else(|error| {
+                    tracing::warn!(file = %snapshot_path.display(), %error, "cannot be read");
+                    None
+                })
         {
             self.queues = queues;
             if self.units() == known.units && self.queue_folders_are_there()? {
                 return Ok(good_to);
             }
-            self.queues = crate::queue::Queues::default();
+            self.queues = Queues::default();
         }
         let (mut units, mut last, mut are_sure) = (0, None, true);
         for (topic, id, path) in self.queue_folders()? {
             let good_below = good_to.unwrap_or(u64::MAX);
-            let loaded = self
-                .load_queue(&topic, id, log_start, good_below)
-                .map_err(at(&path))?;
-            let Some(loaded) = loaded else {
-                continue;
+            let loaded = match self.load_queue(&topic, id, log_start, good_below) {
+                Ok(Some(loaded)) => loaded,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(folder = %path.display(), %error, "a queue cannot be read");
+                    are_sure = false;
+                    continue;
+                }
             };
             if !loaded.is_sure {
                 tracing::warn!(folder = %path.display(), "units or files are missing");
@@ -71,7 +76,8 @@ impl Recovery {
     fn queue_folders(&self) -> Result<Vec<(String, QueueId, PathBuf)>, OpenError> {
         let root = self.queue_files.folder();
         let mut found = Vec::new();
-        for topic in self.disk.list(root).map_err(at(root))? {
+        let topics = self.disk.list(root).map_err(at(root))?;
+        for topic in topics.iter().filter(|topic| topic.is_folder) {
             let folder = root.join(&topic.name);
             for entry in self.disk.list(&folder).map_err(at(&folder))? {
                 if let Some(id) = entry.name.parse().ok().filter(|_| entry.is_folder) {
@@ -149,13 +155,7 @@ impl Recovery {
     ) -> io::Result<Option<Loaded>> {
         let folder = self.queue_files.queue_folder(topic, id);
         let file_bytes = self.queue_files.file_bytes();
-        let bases: Vec<u64> = self
-            .disk
-            .list(&folder)?
-            .iter()
-            .filter_map(|entry| parse_file_name(&entry.name))
-            .filter(|base| base % file_bytes == 0)
-            .collect();
+        let bases = self.queue_file_bases(&folder)?;
         // After a power loss some removed files may be back: what counts has no gaps.
         let follows = |pair: &[u64]| pair[0] + file_bytes == pair[1];
         let gap = bases.windows(2).rposition(|pair| !follows(pair));
@@ -166,12 +166,7 @@ impl Recovery {
         let unit = UNIT_BYTES as u64;
         let first = first_base / unit;
         let mut end = first;
-        let mut units = Units {
-            disk: &*self.disk,
-            folder,
-            file_bytes,
-            open: None,
-        };
+        let mut units = Units::new(&*self.disk, folder, file_bytes);
         for &base in bases.iter().rev() {
             let file = units.open(base, Access::Write)?;
             if file.size_bytes()? != file_bytes {
@@ -207,6 +202,16 @@ impl Recovery {
         }))
     }
 
+    /// The first bytes of the files of a queue.
+    fn queue_file_bases(&self, folder: &Path) -> io::Result<Vec<u64>> {
+        let file_bytes = self.queue_files.file_bytes();
+        let names = self.disk.list(folder)?;
+        let bases = names
+            .iter()
+            .filter_map(|entry| parse_file_name(&entry.name));
+        Ok(bases.filter(|base| base % file_bytes == 0).collect())
+    }
+
     /// Makes all queues again from the whole log.
     pub(super) fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
         tracing::warn!("making queues and index again from the log");
@@ -231,7 +236,7 @@ impl Recovery {
         &mut self,
         log_start: u64,
     ) -> Result<Vec<(String, QueueId, QueueState)>, OpenError> {
-        self.queues = crate::queue::Queues::default();
+        self.queues = Queues::default();
         let mut ended = Vec::new();
         let good_below = self
             .checkpoint
@@ -250,13 +255,52 @@ impl Recovery {
                         },
                     ));
                 }
-                // Also when it cannot be read: it is about to be made again.
+                Err(_) if log_start > 0 => {
+                    let state = self
+                        .replace_unreadable(&topic, id, &folder)
+                        .map_err(at(&folder))?;
+                    ended.extend(state.map(|state| (topic, id, state)));
+                }
                 _ => self.disk.remove_folder(&folder).map_err(at(&folder))?,
             }
         }
         let root = self.queue_files.folder();
         self.disk.sync_folder(root).map_err(at(root))?;
         Ok(ended)
+    }
+
+    /// Removes the files of a queue that cannot be read. Its messages may all have expired, and then
+    /// nothing but the name of the last file tells where it ends at most: it goes on behind that.
+    fn replace_unreadable(
+        &mut self,
+        topic: &str,
+        id: QueueId,
+        folder: &Path,
+    ) -> io::Result<Option<QueueState>> {
+        let bases = self.queue_file_bases(folder)?;
+        let Some(last) = bases.last() else {
+            return Ok(None);
+        };
+        let end = (last + self.queue_files.file_bytes()) / UNIT_BYTES as u64 + 1;
+        let state = || QueueState {
+            min: end,
+            persisted: end,
+            loaded_to: end,
+            ..QueueState::default()
+        };
+        if let Ok(queue) = Queues::default().make(topic, id, state()) {
+            let filler = Run {
+                min: end,
+                from: end - 1,
+                bytes: &Unit::FILLER.to_bytes(),
+            };
+            self.queue_files.write(&queue, filler, &mut self.unsynced)?;
+            self.unsynced.sync(&*self.disk, &self.config.root)?;
+        }
+        for base in &bases {
+            self.disk.remove_file(&folder.join(file_name(*base)))?;
+        }
+        Ok(Some(state()))
     }
 }
 
@@ -267,122 +311,4 @@ struct Loaded {
     newest: Option<u64>,
     /// Whether they can be right about where it begins.
     is_sure: bool,
-}
-
-/// The units of one queue, in files without gaps.
-struct Units<'d> {
-    disk: &'d dyn Disk,
-    folder: PathBuf,
-    file_bytes: u64,
-    open: Option<(u64, Arc<dyn File>)>,
-}
-
-impl Units<'_> {
-    fn open(&mut self, base: u64, access: Access) -> io::Result<Arc<dyn File>> {
-        match &self.open {
-            Some((open, file)) if *open == base => Ok(Arc::clone(file)),
-            _ => {
-                let file = self.disk.open(&self.folder.join(file_name(base)), access)?;
-                self.open = Some((base, Arc::clone(&file)));
-                Ok(file)
-            }
-        }
-    }
-
-    fn at(&mut self, number: u64) -> io::Result<Option<Unit>> {
-        let unit = UNIT_BYTES as u64;
-        let base = number * unit / self.file_bytes * self.file_bytes;
-        let file = self.open(base, Access::Read)?;
-        read_unit(&*file, number - base / unit)
-    }
-
-    /// The first of some units whose record is still in the log; `None` when units or files that
-    /// should be there are not. The files of a queue begin with number 0, or with a unit whose record
-    /// is gone, or with a filler; behind a gap only with what is gone.
-    fn first_in_log(
-        &mut self,
-        units: Range<u64>,
-        log_start: u64,
-        has_gap: bool,
-    ) -> io::Result<Option<u64>> {
-        let is_gone = |unit: Unit| unit.is_filler() || unit.log_offset < log_start;
-        if units.is_empty() {
-            return Ok((!has_gap).then_some(units.start));
-        }
-        let Some(first) = self.at(units.start)? else {
-            return Ok(None);
-        };
-        if !is_gone(first) {
-            return Ok((units.start == 0 && !has_gap).then_some(0));
-        }
-        if has_gap && first.is_filler() {
-            return Ok(None);
-        }
-        let mut has_holes = false;
-        let min = bisect(units.start, units.end, |at| {
-            let unit = self.at(at)?;
-            has_holes |= unit.is_none();
-            Ok(unit.is_some_and(is_gone))
-        })?;
-        let is_sure = !has_holes && are_in_order(units.start..min, |at| self.at(at))?;
-        Ok(is_sure.then_some(min))
-    }
-}
-
-/// The first number from `low` to `high` for which `is_before` no longer holds.
-fn bisect(
-    mut low: u64,
-    mut high: u64,
-    mut is_before: impl FnMut(u64) -> io::Result<bool>,
-) -> io::Result<u64> {
-    // Most queues are short, so the steps grow from the start before they halve.
-    let mut step = 16;
-    while low + step < high && is_before(low + step)? {
-        low += step + 1;
-        step *= 4;
-    }
-    high = high.min(low + step);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if is_before(middle)? {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
-}
-
-/// A unit of a file; what a file lacks are zeros.
-fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>> {
-    let mut bytes = [0; UNIT_BYTES];
-    file.read_at(&mut bytes, number * UNIT_BYTES as u64)?;
-    Ok(Unit::from_bytes(&bytes))
-}
-
-/// Makes everything behind the good units zero, so that it is never taken for more of them.
-fn zero_units_behind(file: &dyn File, good: u64) -> io::Result<()> {
-    const CHUNK_BYTES: usize = 4096;
-    let mut from = good * UNIT_BYTES as u64;
-    let mut changed = false;
-    while let Some(data) = file.data_after(from)? {
-        let mut at = data.start.max(from);
-        while at < data.end {
-            let mut bytes = [0; CHUNK_BYTES];
-            let wanted = usize::try_from(data.end - at)
-                .unwrap_or(CHUNK_BYTES)
-                .min(CHUNK_BYTES);
-            let read = file.read_at(&mut bytes[..wanted], at)?;
-            if bytes.iter().any(|&byte| byte != 0) {
-                file.write_all_at(&vec![0; read], at)?;
-                changed = true;
-            }
-            if read == 0 {
-                break;
-            }
-            at += read as u64;
-        }
-        from = data.end;
-    }
-    if changed { file.sync_data() } else { Ok(()) }
 }

@@ -107,3 +107,36 @@ fn expiry_has_the_next_start_read_no_more_than_before() {
         }
     }
 }
+
+/// Where it ended is not known any more, but which file it ended in.
+#[test]
+fn no_offset_is_given_out_twice_when_the_end_cannot_be_read() {
+    for count in [1, UNITS_A_FILE, 3 * UNITS_A_FILE + 7] {
+        let disk = disk();
+        ended(&disk, &open(&disk).0, count);
+        disk.kill();
+        let mut paths = disk.paths();
+        paths.retain(|path| path.starts_with("/store/consumequeue/idle"));
+        disk.set_unreadable(paths.last().expect("a file"));
+        disk.take_pictures(1, 1);
+        let (store, opened) = open(&disk);
+        assert!(opened.queues_rebuilt);
+        let found = idle(&store).expect("a queue");
+        assert!(found.min == found.max && found.max.0 >= count, "{found:?}");
+        assert!(found.max.0 <= count + 2 * UNITS_A_FILE, "{found:?}");
+        store.persist_once().expect("persists");
+        drop(store);
+        for picture in disk.pictures() {
+            let (store, _) = open(&picture.disk);
+            assert!(idle(&store).is_some_and(|found| found.max.0 >= count));
+        }
+        disk.kill();
+        let (store, opened) = open(&disk);
+        assert!(!opened.queues_rebuilt);
+        assert_eq!(idle(&store), Some(found));
+        assert_eq!(send(&store, "idle", 0, "new").queue_offset, found.max);
+        drop(store);
+        disk.kill();
+        assert_eq!(bodies(&open(&disk).0, "idle", 0, found.max.0), ["new"]);
+    }
+}

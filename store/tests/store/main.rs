@@ -15,6 +15,7 @@ mod salvage;
 mod starts;
 mod support;
 mod threads;
+mod unreadable;
 
 #[test]
 fn seeds_of_the_fuzz_targets_find_nothing() {

@@ -13,6 +13,7 @@ pub(super) struct Content {
     /// Blocks that were written once, and so are taken from the file system.
     pub(super) blocks: HashSet<usize>,
     pub(super) modified_ms: i64,
+    pub(super) is_unreadable: bool,
 }
 
 #[derive(Clone, Debug)]

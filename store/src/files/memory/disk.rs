@@ -56,6 +56,9 @@ impl Disk for MemoryDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<Entry>> {
         let state = self.0.lock();
+        if state.names.file(folder).is_some() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let entries = state.names.iter().filter_map(|(path, node)| {
             let name = path.file_name()?.to_str()?;
             (path.parent() == Some(folder)).then(|| Entry {
@@ -166,7 +169,11 @@ impl File for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         let mut state = self.disk.0.lock();
         state.check(Operation::Read)?;
-        let bytes = &state.content(self.file)?.bytes;
+        let content = state.content(self.file)?;
+        if content.is_unreadable {
+            return Err(io::Error::other("a bad sector"));
+        }
+        let bytes = &content.bytes;
         let from = position(at).min(bytes.len());
         let length = buffer.len().min(bytes.len() - from);
         buffer[..length].copy_from_slice(&bytes[from..from + length]);

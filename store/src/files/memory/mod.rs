@@ -270,6 +270,16 @@ impl MemoryDisk {
         state.names.plant(path, Node::File(file));
     }
 
+    /// From now on a file cannot be read, as with a bad sector.
+    pub fn set_unreadable(&self, path: &Path) {
+        let mut state = self.0.lock();
+        if let Some(file) = state.names.file(path)
+            && let Ok(content) = state.content(file)
+        {
+            content.is_unreadable = true;
+        }
+    }
+
     /// All files, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
