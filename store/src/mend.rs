@@ -6,7 +6,7 @@
 use proto::message::{LogOffset, RecordPrefix, StoredMessage, property, tags_code};
 use proto::names::SCHEDULE_TOPIC;
 
-use crate::queue::{Queue, Run, Unit, Unsynced};
+use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
 use crate::{Config, Store};
 
@@ -89,6 +89,9 @@ impl Store {
 
     /// Finds the record of a unit in the log and writes the unit again.
     fn mend_unit(&self, queue: &Queue, offset: u64) -> Result<Unit, ReadError> {
+        if queue.state.lock().deleted {
+            return Err(wrong_unit(queue, offset));
+        }
         let mut position = self.log.start().unwrap_or(0);
         for before in (offset.saturating_sub(UNITS_BACK_MAX)..offset).rev() {
             if let Some(unit) = self
@@ -110,13 +113,7 @@ impl Store {
             offset,
             "mended a unit"
         );
-        let run = Run {
-            min: queue.state.lock().min,
-            from: offset,
-            bytes: &unit.to_bytes(),
-        };
-        self.queue_files
-            .write(queue, run, &mut Unsynced::default())?;
+        self.queue_files.write_again(queue, offset, unit)?;
         Ok(unit)
     }
 

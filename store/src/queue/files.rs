@@ -219,6 +219,21 @@ impl QueueFiles {
         Ok(())
     }
 
+    /// Writes a unit that was wrong, unless the topic was deleted: that waits here, so that it does not
+    /// bring files back.
+    pub(crate) fn write_again(&self, queue: &Queue, at: u64, unit: Unit) -> io::Result<()> {
+        let state = queue.state.lock();
+        if state.deleted {
+            return Ok(());
+        }
+        let units = Run {
+            min: state.min,
+            from: at,
+            bytes: &unit.to_bytes(),
+        };
+        self.write(queue, units, &mut Unsynced::default())
+    }
+
     /// Writes units; new files are made as needed, with fillers below where the queue begins.
     pub(crate) fn write(
         &self,

@@ -540,6 +540,32 @@ fn a_deleted_topic_is_gone_and_may_come_again() {
 }
 
 #[test]
+fn a_reader_does_not_bring_the_files_of_a_deleted_topic_back() {
+    let (disk, _) = killed_store(100, 100);
+    let (store, _) = open(&disk);
+    send(&store, "kept", 0, &body(0));
+    // More units than are looked at together, and the topic goes behind the first of them.
+    let is_deleted = std::cell::Cell::new(false);
+    let delete = |_| {
+        if !is_deleted.replace(true) {
+            store.delete_topic(TOPIC).expect("deletes");
+        }
+        true
+    };
+    let read = store.read(TOPIC, QueueId(0), QueueOffset(0), &MANY, &delete);
+    assert!(read.is_ok_and(|read| read.count > 0));
+    let folder = Path::new("/store/consumequeue").join(TOPIC);
+    assert!(!disk.exists(&folder).expect("looks"));
+    store.persist_once().expect("persists");
+    drop(store);
+    disk.kill();
+    let (store, opened) = open(&disk);
+    assert!(!opened.queues_rebuilt);
+    assert_eq!(store.queue_bounds(TOPIC, QueueId(0)), None);
+    assert_eq!(bodies(&store, "kept", 0, 0), expected(1));
+}
+
+#[test]
 fn a_segment_that_somebody_else_shortens_or_removes_stops_the_store() {
     let harm: [fn(&MemoryDisk, &Path); 2] = [
         |disk, path| {
