@@ -8,16 +8,17 @@
 //! writer       write_staged      one write of all that was appended meanwhile
 //!              flush_once        one flush for all that was written
 //!              dispatch          makes it readable, tells who waits
+//! filler       prepare_once      room in the log ahead of the writer
 //! caretaker    persist_once      queues, index and checkpoint, each second
-//!              prepare_once      room in the log ahead of the writer
 //!              expire_once       old segments, disk level
 //! any thread   read, ...
 //! ```
 //!
 //! With sync flush the order is write, flush, dispatch, acknowledge; else write, dispatch,
-//! acknowledge, and flushes come by the clock. Three marks only move forward, and at any moment
-//! `dispatched_to <= appended_to` and `durable_to <= appended_to`. What must hold for a message to be
-//! acknowledged is asserted by the step that relies on it; a step that panics moves no mark.
+//! acknowledge, and flushes come by the clock. Four marks only move forward, and at any moment
+//! `persisted_to <= dispatched_to <= appended_to` and `persisted_to <= durable_to <= appended_to`. What
+//! must hold for a message to be acknowledged is asserted by the step that relies on it; a step that
+//! panics moves no mark.
 
 mod append;
 mod by_time;

@@ -2,7 +2,7 @@
 //!
 //! Owns a queue's state in memory: what is in its files (units below `persisted`), what is not yet
 //! (the tail), and the first offset that may still be read. [`table`] finds queues, [`files`] is
-//! the format on disk. A queue without news costs no file handle, no mapping and about 200 bytes.
+//! the format on disk. A queue without news costs no file handle, no mapping and about 300 bytes.
 
 mod files;
 pub(crate) mod snapshot;
