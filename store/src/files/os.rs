@@ -47,10 +47,9 @@ impl Disk for OsDisk {
             let entry = entry?;
             // A name that is not UTF-8 is none of ours.
             if let Ok(name) = entry.file_name().into_string() {
-                entries.push(Entry {
-                    name,
-                    is_folder: entry.file_type()?.is_dir(),
-                });
+                let kind = entry.file_type()?;
+                let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+                entries.push(Entry { name, is_folder });
             }
         }
         entries.sort();

@@ -7,7 +7,8 @@
 //!
 //! Files are sparse and as long as configured from the start; a unit of zeros is an unused one. A
 //! queue whose first message is not number 0 begins with filler units (0, i32 max, 0): a whole file of
-//! them when that message comes first in a file. Reads and writes go through a few open files, whatever the number of queues.
+//! them when that message comes first in a file. Reads and writes go through a few open files, whatever
+//! the number of queues.
 
 use std::collections::HashMap;
 use std::io;

@@ -245,15 +245,9 @@ impl Recovery {
         for (topic, id, folder) in self.queue_folders()? {
             match self.load_queue(&topic, id, log_start, good_below) {
                 Ok(Some(loaded)) if loaded.newest.is_some_and(|newest| newest < log_start) => {
-                    let min = loaded.state.end();
-                    ended.push((
-                        topic,
-                        id,
-                        QueueState {
-                            min,
-                            ..loaded.state
-                        },
-                    ));
+                    let mut state = loaded.state;
+                    state.min = state.end();
+                    ended.push((topic, id, state));
                 }
                 Err(_) if log_start > 0 => {
                     let state = self

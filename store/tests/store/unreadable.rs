@@ -121,6 +121,10 @@ fn files_of_others_among_the_queues_are_left_alone() {
     for name in [".DS_Store", "T/.DS_Store", "T/0/.DS_Store", "T/7"] {
         std::fs::write(queues.join(name), "x").expect("writes");
     }
+    // One that was moved to where there is room is none of them.
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(queues.join("T"), &elsewhere).expect("moves");
+    std::os::unix::fs::symlink(&elsewhere, queues.join("T")).expect("links");
     let (store, opened) = Store::open(small(), Arc::new(OsDisk)).expect("opens");
     assert!(!opened.was_clean && !opened.queues_rebuilt);
     assert_eq!(bodies(&store, "T", 0, 0).len(), COUNT);
