@@ -221,7 +221,7 @@ impl Broker {
     /// Adds or changes a group; on disk when this returns.
     pub(crate) fn put_group(&self, group: GroupConfig) -> Result<(), Refusal> {
         Ok(block_in_place(|| {
-            self.state.groups.put([group], clock::now_ms())
+            self.state.groups.add(vec![group], clock::now_ms())
         })?)
     }
 
@@ -245,7 +245,7 @@ impl Broker {
             return Ok(());
         }
         block_in_place(|| {
-            self.state.topics.put(topics.clone(), clock::now_ms())?;
+            self.state.topics.add(topics.clone(), clock::now_ms())?;
             tokio::runtime::Handle::current().block_on(self.registrar.announce(topics));
             Ok(())
         })

@@ -1,6 +1,7 @@
 //! A durable table of named configurations with a version: the topics, and the groups.
 //!
-//! Invariant: a row that can be found is on disk, and a change has moved the version.
+//! Invariant: a row that can be found is on disk, and a change has moved the version. What peers add
+//! has limits, so that the file can always be written and read again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -10,15 +11,22 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use proto::Text;
 use proto::remoting::config::DataVersion;
-use runtime::state_file::LoadError;
+use runtime::state_file::{self, LoadError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::state_file::{Durability, StateFile};
 
+/// One row, as JSON.
+pub(crate) const ROW_BYTES_MAX: usize = 8 << 10;
+/// Objects and arrays of one row, in each other.
+pub(crate) const ROW_DEPTH_MAX: usize = 8;
+
 /// One row, and the shape of the file that holds all of them.
 pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
     type File: Default + Serialize + DeserializeOwned;
+    /// What one is called.
+    const KIND: &'static str;
 
     fn name(&self) -> &str;
     fn into_file(version: DataVersion, rows: BTreeMap<String, Self>) -> Self::File;
@@ -30,6 +38,17 @@ pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
 pub(crate) enum Change<R> {
     Put(R),
     Remove(String),
+}
+
+/// Why rows are not in the table.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AddError {
+    #[error("{0} {1} has more than {ROW_BYTES_MAX} bytes")]
+    Large(&'static str, String),
+    #[error("{0} {1} is nested more than {ROW_DEPTH_MAX} deep")]
+    Deep(&'static str, String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 #[derive(Debug)]
@@ -87,14 +106,30 @@ impl<R: Row> ConfigTable<R> {
         R::into_file(rows.version.clone(), by_name.collect())
     }
 
-    /// Adds or replaces rows. Rows that are there already, the same, change nothing.
+    /// Adds or replaces rows as a peer wants it, all or none. Rows that are there already, the same,
+    /// change nothing.
+    ///
+    /// # Errors
+    /// When one is beyond a limit, or they may not be there after a power loss; then they are not in
+    /// the table either.
+    pub(crate) fn add(&self, mut rows: Vec<R>, now_ms: i64) -> Result<(), AddError> {
+        let _changing = self.changing.lock();
+        rows.retain(|row| self.find(row.name()).is_none_or(|old| *old != *row));
+        rows.iter().try_for_each(check_row)?;
+        Ok(self.put_new(rows, now_ms)?)
+    }
+
+    /// Adds rows of the system, which have no limits.
     ///
     /// # Errors
     /// When they may not be there after a power loss; then they are not in the table either.
-    pub(crate) fn put(&self, rows: impl IntoIterator<Item = R>, now_ms: i64) -> io::Result<()> {
+    pub(crate) fn add_system(&self, rows: Vec<R>, now_ms: i64) -> io::Result<()> {
         let _changing = self.changing.lock();
-        let is_new = |row: &R| self.find(row.name()).is_none_or(|old| *old != *row);
-        let new: Vec<_> = rows.into_iter().filter(is_new).map(Change::Put).collect();
+        self.put_new(rows, now_ms)
+    }
+
+    fn put_new(&self, rows: Vec<R>, now_ms: i64) -> io::Result<()> {
+        let new: Vec<_> = rows.into_iter().map(Change::Put).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -156,5 +191,17 @@ impl<R: Row> ConfigTable<R> {
     pub(crate) fn fold(&self) -> io::Result<()> {
         let _changing = self.changing.lock();
         self.file.snapshot(|| self.all())
+    }
+}
+
+fn check_row<R: Row>(row: &R) -> Result<(), AddError> {
+    let json = proto::json::write(row);
+    let name = || row.name().to_owned();
+    if json.len() > ROW_BYTES_MAX {
+        Err(AddError::Large(R::KIND, name()))
+    } else if state_file::depth(&json) > ROW_DEPTH_MAX {
+        Err(AddError::Deep(R::KIND, name()))
+    } else {
+        Ok(())
     }
 }

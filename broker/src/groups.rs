@@ -13,6 +13,7 @@ pub(crate) type Groups = ConfigTable<GroupConfig>;
 
 impl Row for GroupConfig {
     type File = GroupTable;
+    const KIND: &'static str = "group";
 
     fn name(&self) -> &str {
         &self.group_name
@@ -44,7 +45,7 @@ pub(crate) fn load(config_dir: &Path, now_ms: i64) -> Result<Groups, LoadError> 
         .filter(|name| groups.find(name).is_none());
     let missing: Vec<_> = missing.map(|name| GroupConfig::new(name)).collect();
     groups
-        .put(missing, now_ms)
+        .add_system(missing, now_ms)
         .map_err(|source| LoadError::Io { path, source })?;
     Ok(groups)
 }

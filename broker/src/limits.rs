@@ -5,6 +5,7 @@ use proto::remoting::request::JSON_BODY_BYTES_MAX;
 
 use crate::client_properties::PROPERTIES_MAX;
 use crate::clients::{EXPRESSION_BYTES_MAX, GROUPS_MAX};
+use crate::config_table;
 use crate::handle::{pull, query, send_batch, topics};
 use crate::locks::GRANTS_MAX;
 
@@ -43,6 +44,16 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "queues of a topic",
         topics::QUEUES_MAX as usize,
         "INVALID_PARAMETER",
+    ),
+    (
+        "a topic or group with its attributes and retry policy, bytes of JSON",
+        config_table::ROW_BYTES_MAX,
+        "INVALID_PARAMETER, it stays as it was",
+    ),
+    (
+        "a topic or group, depth of its JSON",
+        config_table::ROW_DEPTH_MAX,
+        "INVALID_PARAMETER, it stays as it was",
     ),
     (
         "properties of a message as stored, those of the broker included, bytes",

@@ -6,6 +6,8 @@ use proto::names::NameError;
 use proto::remoting::{Reply, ResponseCode};
 use remoting::Answer;
 
+use crate::config_table::AddError;
+
 /// compat: FAQUrl#suggestTodo
 pub(crate) const FAQ: &str =
     "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
@@ -44,6 +46,17 @@ impl From<std::io::Error> for Refusal {
             ResponseCode::SYSTEM_ERROR,
             "the change could not be written to disk",
         )
+    }
+}
+
+impl From<AddError> for Refusal {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Large(..) | AddError::Deep(..) => {
+                Self::new(ResponseCode::INVALID_PARAMETER, error.to_string())
+            }
+            AddError::Io(error) => error.into(),
+        }
     }
 }
 

@@ -347,4 +347,25 @@ mod tests {
             Some(Table::from([("0".into(), 7)]))
         );
     }
+
+    #[test]
+    fn what_is_too_deep_to_be_read_is_not_written_and_the_file_stays() {
+        type Any = serde_json::Value;
+        let folder = tempfile::tempdir().unwrap();
+        let load = || StateFile::load::<Any, Any>(folder.path().join("table.json")).unwrap();
+        let (file, ..) = load();
+        // What stands in strings does not count.
+        let leaf = serde_json::json!({"k": "[[\\\"{"});
+        let nested = |depth: usize| {
+            let lists = (2..depth).fold(leaf.clone(), |inner, _| Any::Array(vec![inner]));
+            serde_json::json!({ "k": lists })
+        };
+        for depth in [2, 127] {
+            file.snapshot(|| nested(depth)).unwrap();
+            assert_eq!(load().1, Some(nested(depth)));
+        }
+        let refused = file.snapshot(|| nested(128)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(load().1, Some(nested(127)));
+    }
 }

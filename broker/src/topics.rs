@@ -15,6 +15,7 @@ pub(crate) type Topics = ConfigTable<TopicConfig>;
 
 impl Row for TopicConfig {
     type File = TopicTable;
+    const KIND: &'static str = "topic";
 
     fn name(&self) -> &str {
         &self.topic_name
@@ -45,7 +46,7 @@ pub(crate) fn load(config_dir: &Path, config: &Config, now_ms: i64) -> Result<To
         .filter(|t| topics.find(&t.topic_name).is_none());
     let missing: Vec<_> = missing.collect();
     topics
-        .put(missing, now_ms)
+        .add_system(missing, now_ms)
         .map_err(|source| LoadError::Io { path, source })?;
     Ok(topics)
 }

@@ -9,14 +9,17 @@
 //!
 //! Owns how such a file is replaced, checked and kept room for; what is in it is for the caller.
 //! Invariants: a replacement that returned survives power loss; at every moment the file or its
-//! `.bak` is whole; a damaged file never takes the place of a whole `.bak`.
+//! `.bak` is whole; a damaged file never takes the place of a whole `.bak`; what could not be read
+//! again is not written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Far above what the limits of any table let become of its file.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+/// No JSON is read that is nested deeper.
+const DEPTH_MAX: usize = 127;
 /// Room that is kept in a folder of such files: some ten thousand changes, or the rewriting of a table
 /// of ordinary size.
 const RESERVE_BYTES: usize = 4 << 20;
@@ -108,9 +111,13 @@ pub fn load<T>(
 /// is kept for it.
 ///
 /// # Errors
-/// When the new one may not be there after a restart; the old one then is.
+/// When the new one may not be there after a restart, or could not be read then; the old one is.
 pub fn replace(path: &Path, json: Vec<u8>) -> io::Result<u64> {
     let text = seal(json);
+    if text.len() as u64 > FILE_BYTES_MAX || depth(&text) > DEPTH_MAX {
+        let told = format!("{}: too large or too deep to be read again", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, told));
+    }
     let folder = folder_of(path);
     with_room(folder, || write_new(path, &text))?;
     Ok(text.len() as u64)
@@ -258,6 +265,27 @@ pub fn unseal(mut text: Vec<u8>) -> Result<Vec<u8>, String> {
     text.truncate(table.len());
     text.push(b'}');
     Ok(text)
+}
+
+/// How deep objects and arrays of a JSON text are nested.
+#[must_use]
+pub fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 #[cfg(test)]

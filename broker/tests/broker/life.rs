@@ -108,6 +108,43 @@ async fn no_offset_is_behind_the_end_of_its_queue_when_queues_are_made_again() {
     }
 }
 
+/// What is 125 deep in a request is 127 deep in the file of the groups, as deep as one can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_too_deep_or_too_large_to_be_kept_is_refused_and_the_broker_starts_again() {
+    let desk = start().await;
+    let client = desk.client();
+    let group = |name: &str, depth: usize, text: &str| -> GroupConfig {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        let policy = format!(r#"{{"type":"X","a":{open}"{text}"{close}}}"#);
+        let body = format!(r#"{{"groupName":"{name}","groupRetryPolicy":{policy}}}"#);
+        json::read(body.as_bytes()).unwrap()
+    };
+    let kept = group("kept", 6, &"x".repeat(7000));
+    assert_eq!(
+        client.ask(Request::UpdateGroup(kept.clone())).await,
+        Reply::ok()
+    );
+    for (depth, text, limit) in [
+        (7, "", "is nested more than 8 deep"),
+        (123, "", "is nested more than 8 deep"),
+        (124, "", "is nested more than 8 deep"),
+        (125, "", "is nested more than 8 deep"),
+        (1, &*"x".repeat(8192), "has more than 8192 bytes"),
+    ] {
+        let name = format!("g{depth}");
+        let refused = Reply::refused(
+            ResponseCode::INVALID_PARAMETER,
+            format!("group {name} {limit}"),
+        );
+        let update = Request::UpdateGroup(group(&name, depth, text));
+        assert_eq!(client.ask(update).await, refused, "{depth}");
+    }
+    drop(client);
+    let desk = start_in(desk.stop().await, &[], Vec::new()).await.unwrap();
+    let table = groups(&desk.client()).await.subscription_group_table;
+    assert!(table.get("kept") == Some(&kept) && table.keys().all(|name| !name.starts_with('g')));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_broker_on_the_same_store_does_not_start_and_harms_nothing() {
     let desk = start().await;
