@@ -82,21 +82,15 @@ pub(super) fn runtime(broker: &Broker) -> Reply {
 
 fn store_figures(broker: &Broker, put: &mut impl FnMut(&str, String)) {
     let store = &broker.store;
+    let end = store.appended_to().0;
+    // What follows the end may have passed it since it was looked at.
+    let unflushed = end.saturating_sub(store.durable_to().0);
+    let undispatched = end.saturating_sub(store.dispatched_to().0);
     put("commitLogMinOffset", store.log_start().0.to_string());
-    put("commitLogMaxOffset", store.appended_to().0.to_string());
-    put(
-        "remainHowManyDataToFlush",
-        format!("{} B", store.appended_to().0 - store.durable_to().0),
-    );
+    put("commitLogMaxOffset", end.to_string());
+    put("remainHowManyDataToFlush", format!("{unflushed} B"));
     put("remainHowManyDataToCommit", "0 B".into());
-    put(
-        "dispatchBehindBytes",
-        store
-            .appended_to()
-            .0
-            .saturating_sub(store.dispatched_to().0)
-            .to_string(),
-    );
+    put("dispatchBehindBytes", undispatched.to_string());
     put("dispatchMaxBuffer", "0".into());
     put(
         "earliestMessageTimeStamp",
