@@ -11,16 +11,21 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use proto::Text;
 use proto::remoting::config::DataVersion;
-use runtime::state_file::{self, LoadError};
+use proto::remoting::naming::BROKER_TOPICS_MAX;
+use runtime::state_file::{self, FILE_BYTES_MAX, LoadError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::state_file::{Durability, StateFile};
 
+/// Rows that peers may make. A table of Apache's that has more is taken as it is.
+pub(crate) const ROWS_MAX: usize = BROKER_TOPICS_MAX;
 /// One row, as JSON.
 pub(crate) const ROW_BYTES_MAX: usize = 8 << 10;
 /// Objects and arrays of one row, in each other.
 pub(crate) const ROW_DEPTH_MAX: usize = 8;
+// A full table can be written, each row with its name before it.
+const _: () = assert!((ROWS_MAX * (ROW_BYTES_MAX + 300)) as u64 <= FILE_BYTES_MAX);
 
 /// One row, and the shape of the file that holds all of them.
 pub(crate) trait Row: Clone + PartialEq + Serialize + DeserializeOwned {
@@ -43,6 +48,8 @@ pub(crate) enum Change<R> {
 /// Why rows are not in the table.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AddError {
+    #[error("this broker has room for {1} {0}s")]
+    Full(&'static str, usize),
     #[error("{0} {1} has more than {ROW_BYTES_MAX} bytes")]
     Large(&'static str, String),
     #[error("{0} {1} is nested more than {ROW_DEPTH_MAX} deep")]
@@ -57,6 +64,7 @@ pub(crate) struct ConfigTable<R> {
     /// Held over the write of a change, so that changes reach disk and memory in one order.
     changing: Mutex<()>,
     rows: RwLock<Rows<R>>,
+    rows_max: usize,
 }
 
 #[derive(Debug)]
@@ -85,6 +93,7 @@ impl<R: Row> ConfigTable<R> {
             file,
             changing: Mutex::new(()),
             rows,
+            rows_max: ROWS_MAX,
         })
     }
 
@@ -116,7 +125,18 @@ impl<R: Row> ConfigTable<R> {
         let _changing = self.changing.lock();
         rows.retain(|row| self.find(row.name()).is_none_or(|old| *old != *row));
         rows.iter().try_for_each(check_row)?;
+        let more = rows.iter().filter(|row| self.find(row.name()).is_none());
+        self.check_room(more.count())?;
         Ok(self.put_new(rows, now_ms)?)
+    }
+
+    /// # Errors
+    /// So many rows more are too many.
+    pub(crate) fn check_room(&self, more: usize) -> Result<(), AddError> {
+        if more > 0 && self.rows.read().by_name.len() + more > self.rows_max {
+            return Err(AddError::Full(R::KIND, self.rows_max));
+        }
+        Ok(())
     }
 
     /// Adds rows of the system, which have no limits.
@@ -203,5 +223,46 @@ fn check_row<R: Row>(row: &R) -> Result<(), AddError> {
         Err(AddError::Deep(R::KIND, name()))
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::remoting::config::{GroupConfig, TopicConfig};
+
+    use super::*;
+
+    fn is_full_at_its_limit<R: Row>(row: impl Fn(&str) -> R, changed: R, told: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.json");
+        let mut table = ConfigTable::load(path).unwrap();
+        table.rows_max = 3;
+        let add = |names: &[&str]| {
+            let rows = names.iter().map(|name| row(name)).collect();
+            table.add(rows, 0).map_err(|error| error.to_string())
+        };
+        let full = Err(told.to_owned());
+        assert_eq!(add(&["a", "b"]), Ok(()));
+        assert_eq!(add(&["c", "d"]), full, "all or none");
+        assert_eq!(add(&["c"]), Ok(()));
+        assert_eq!(add(&["d"]), full);
+        assert_eq!(add(&["a", "b", "c"]), Ok(()), "the same again");
+        assert!(table.add(vec![changed], 0).is_ok(), "a change of the first");
+        table.remove("b", 0).unwrap();
+        assert_eq!(add(&["d"]), Ok(()));
+        table.add_system(vec![row("system")], 0).unwrap();
+        assert_eq!(add(&["e"]), full);
+        assert_eq!(table.rows.read().by_name.len(), 4);
+    }
+
+    #[test]
+    fn a_table_takes_as_many_topics_and_groups_as_it_has_room_for() {
+        let topic = |name: &str| TopicConfig::new(name, 1, 6);
+        let told = "this broker has room for 3 topics";
+        is_full_at_its_limit(topic, TopicConfig::new("a", 2, 6), told);
+        let mut changed = GroupConfig::new("a");
+        changed.retry_max_times = 3;
+        let told = "this broker has room for 3 groups";
+        is_full_at_its_limit(GroupConfig::new, changed, told);
     }
 }

@@ -46,6 +46,11 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "INVALID_PARAMETER",
     ),
     (
+        "topics, and groups, that requests make; a table of Apache's that has more is taken as it is",
+        config_table::ROWS_MAX,
+        "SYSTEM_ERROR, nothing is made; a new group is left out of a heartbeat",
+    ),
+    (
         "a topic or group with its attributes and retry policy, bytes of JSON",
         config_table::ROW_BYTES_MAX,
         "INVALID_PARAMETER, it stays as it was",
@@ -54,6 +59,11 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "a topic or group, depth of its JSON",
         config_table::ROW_DEPTH_MAX,
         "INVALID_PARAMETER, it stays as it was",
+    ),
+    (
+        "messages that wait to be written to the log, bytes",
+        store::STAGING_BYTES_MAX,
+        "SYSTEM_BUSY",
     ),
     (
         "properties of a message as stored, those of the broker included, bytes",

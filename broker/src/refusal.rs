@@ -55,6 +55,7 @@ impl From<AddError> for Refusal {
             AddError::Large(..) | AddError::Deep(..) => {
                 Self::new(ResponseCode::INVALID_PARAMETER, error.to_string())
             }
+            AddError::Full(..) => Self::new(ResponseCode::SYSTEM_ERROR, error.to_string()),
             AddError::Io(error) => error.into(),
         }
     }

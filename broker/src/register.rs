@@ -1,28 +1,35 @@
 //! Telling name servers what this broker has. One task a server: it registers at once, then each
 //! period, whenever something changed, and right after the link to the server broke. A new topic is
-//! announced to all of them before its first message is acknowledged.
+//! announced to all of them before its first message is acknowledged. More topics than fit into a
+//! frame are registered in parts; a server then forgets none by itself.
 
+mod standing;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use proto::Text;
+use proto::remoting::Request;
 use proto::remoting::config::{TopicConfig, TopicTable};
 use proto::remoting::naming::{BrokerOf, RegisterBody, RegisterBroker};
-use proto::remoting::{Reply, Request};
-use remoting::{CallError, Limits, Peer, Serve, Unserved, dial, local_link};
+use remoting::{Limits, Peer, Serve, Unserved, dial, local_link};
 use runtime::Tasks;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::topics::Topics;
+use standing::{RegisterError, Standing};
 
 /// How long a server may take to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a new topic waits for the slowest server before its first message goes on.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Topics of one registration, as JSON: half of what Apache's servers take in a frame.
+const PART_BYTES_MAX: usize = 8 << 20;
 
 /// Where a name server is.
 #[derive(Clone)]
@@ -68,22 +75,14 @@ pub(crate) struct Registrar {
 struct Server {
     place: NameServer,
     link: tokio::sync::Mutex<Option<Peer>>,
-    /// Does it know all our topics, but for those that are announced one by one?
-    knows_us: AtomicBool,
-    /// Did the last registration fail? Only the first failure in a row is logged.
-    failing: AtomicBool,
+    standing: Mutex<Standing>,
     changed: Notify,
 }
 
-/// Why a server does not know us.
-#[derive(Debug, thiserror::Error)]
-enum RegisterError {
-    #[error("cannot reach it: {0}")]
-    Unreachable(#[from] std::io::Error),
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("refused with code {0}: {1}")]
-    Refused(i32, String),
+impl Server {
+    fn standing(&self) -> Standing {
+        *self.standing.lock()
+    }
 }
 
 impl Registrar {
@@ -97,8 +96,7 @@ impl Registrar {
             Arc::new(Server {
                 place,
                 link: tokio::sync::Mutex::default(),
-                knows_us: AtomicBool::new(false),
-                failing: AtomicBool::new(false),
+                standing: Mutex::new(Standing::New),
                 changed: Notify::new(),
             })
         };
@@ -132,8 +130,10 @@ impl Registrar {
     }
 
     async fn keep_registered(&self, server: &Server) {
-        let mut failed = !server.knows_us.load(Ordering::Acquire);
+        let mut retry_after = RETRY_AFTER;
         loop {
+            let before = server.standing();
+            let known = matches!(before, Standing::Known | Standing::Behind);
             let link = server.link.lock().await.clone();
             let broken = async {
                 match &link {
@@ -141,34 +141,71 @@ impl Registrar {
                     None => std::future::pending().await,
                 }
             };
-            let pause = if failed {
-                RETRY_AFTER
-            } else {
+            let pause = if known {
                 self.identity.period
+            } else {
+                retry_after
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = broken, if !failed => {}
-                () = server.changed.notified(), if !failed => {}
+                () = broken, if known => {}
+                () = server.changed.notified(), if known => {}
                 () = self.tasks.cancelled() => return,
             }
-            failed = !self.register_with(server).await;
+            self.register_with(server).await;
+            // One that takes nothing is not sent everything each second for ever.
+            let unwilling = [before, server.standing()] == [Standing::Unwilling; 2];
+            retry_after = if unwilling {
+                (retry_after * 2).min(self.identity.period)
+            } else {
+                RETRY_AFTER
+            };
         }
     }
 
-    /// Registers everything; true when the server took it.
-    async fn register_with(&self, server: &Server) -> bool {
-        let outcome = self.send(server, self.topics.all(), None).await;
-        let knew = server.knows_us.swap(outcome.is_ok(), Ordering::AcqRel);
-        let failed = server.failing.swap(outcome.is_err(), Ordering::AcqRel);
+    /// Registers everything.
+    async fn register_with(&self, server: &Server) {
+        let outcome = self.send_all(server).await;
+        let after = outcome.as_ref().err().map_or(Standing::Known, Into::into);
+        let before = std::mem::replace(&mut *server.standing.lock(), after);
         match outcome {
-            Ok(()) if !knew => tracing::info!(name_server = ?server.place, "registered"),
-            Err(error) if !failed => {
+            Ok(()) if !matches!(before, Standing::Known | Standing::Behind) => {
+                tracing::info!(name_server = ?server.place, "registered");
+            }
+            // Only the first failure in a row is logged.
+            Err(error) if !matches!(before, Standing::Away | Standing::Unwilling) => {
                 tracing::warn!(name_server = ?server.place, %error, "cannot register");
             }
             Ok(()) | Err(_) => {}
         }
-        server.knows_us.load(Ordering::Acquire)
+    }
+
+    async fn send_all(&self, server: &Server) -> Result<(), RegisterError> {
+        let peer = self.link(server).await?;
+        let mut all = self.topics.all();
+        let mut is_part = None;
+        loop {
+            let some = next_part(&mut all.topic_config_table);
+            let rest = all.topic_config_table.len();
+            if rest > 0 {
+                is_part = Some(true);
+            }
+            let mut data_version = all.data_version.clone();
+            if server.standing() != Standing::Known {
+                // A server takes changes only with a version that it does not have. One that knows
+                // them keeps what an operator closed to writers.
+                data_version.timestamp -= rest as i64;
+            }
+            let part = TopicTable {
+                data_version,
+                topic_config_table: some,
+                ..TopicTable::default()
+            };
+            self.send(&peer, part, is_part).await?;
+            if rest == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Tells every server of topics that are new or changed, and waits for them a short while.
@@ -177,21 +214,12 @@ impl Registrar {
         for server in &self.servers {
             let (me, server, topics) = (Arc::clone(self), Arc::clone(server), topics.clone());
             calls.spawn(async move {
-                // A server that does not know us yet wants to hear everything.
-                let told = server.knows_us.load(Ordering::Acquire) && {
-                    let by_name = topics
-                        .into_iter()
-                        .map(|t| (t.topic_name.clone(), t))
-                        .collect();
-                    let data_version = me.topics.version();
-                    let some = TopicTable {
-                        data_version,
-                        topic_config_table: by_name,
-                        ..TopicTable::default()
-                    };
-                    me.send(&server, some, Some(true)).await.is_ok()
-                };
-                if !told {
+                let standing = server.standing();
+                // A server that does not know us yet wants to hear everything; one that did not
+                // take everything is told later.
+                let told = !matches!(standing, Standing::New | Standing::Away)
+                    && me.send_some(&server, topics).await.is_ok();
+                if !told && standing != Standing::Unwilling {
                     me.register_with(&server).await;
                 }
             });
@@ -200,6 +228,12 @@ impl Registrar {
             .await
             .is_err()
         {
+            for server in &self.servers {
+                let mut standing = server.standing.lock();
+                if *standing == Standing::Known {
+                    *standing = Standing::Behind;
+                }
+            }
             self.all_changed();
         }
     }
@@ -211,9 +245,24 @@ impl Registrar {
             .for_each(|server| server.changed.notify_one());
     }
 
-    async fn send(
+    async fn send_some(
         &self,
         server: &Server,
+        topics: Vec<TopicConfig>,
+    ) -> Result<(), RegisterError> {
+        let peer = self.link(server).await?;
+        let by_name = topics.into_iter().map(|t| (t.topic_name.clone(), t));
+        let some = TopicTable {
+            data_version: self.topics.version(),
+            topic_config_table: by_name.collect(),
+            ..TopicTable::default()
+        };
+        self.send(&peer, some, Some(true)).await
+    }
+
+    async fn send(
+        &self,
+        peer: &Peer,
         mut topics: TopicTable,
         is_part: Option<bool>,
     ) -> Result<(), RegisterError> {
@@ -239,19 +288,13 @@ impl Registrar {
             body_crc32: Some(i64::from(crc32fast::hash(&body) & 0x7FFF_FFFF)),
             is_part,
         };
-        let reply = self
-            .call(server, Request::RegisterBroker { fields, body })
-            .await?;
+        let request = Request::RegisterBroker { fields, body };
+        let reply = peer.call(request, CALL_TIMEOUT).await?;
         if reply.is_ok() {
             return Ok(());
         }
         let text = reply.remark.as_deref().unwrap_or_default().to_owned();
         Err(RegisterError::Refused(reply.code.0, text))
-    }
-
-    async fn call(&self, server: &Server, request: Request) -> Result<Reply, RegisterError> {
-        let peer = self.link(server).await?;
-        Ok(peer.call(request, CALL_TIMEOUT).await?)
     }
 
     async fn link(&self, server: &Server) -> Result<Peer, RegisterError> {
@@ -305,9 +348,163 @@ impl Registrar {
             calls.spawn(async move {
                 // One that is away forgets us by itself.
                 let leaving = Request::UnregisterBroker(me.broker());
-                let _ = me.call(&server, leaving).await;
+                if let Ok(peer) = me.link(&server).await {
+                    let _ = peer.call(leaving, CALL_TIMEOUT).await;
+                }
             });
         }
         let _ = tokio::time::timeout(ANNOUNCE_TIMEOUT, calls.join_all()).await;
+    }
+}
+
+/// Takes as many topics as fit into a registration, but at least one.
+fn next_part(topics: &mut BTreeMap<String, TopicConfig>) -> BTreeMap<String, TopicConfig> {
+    let mut bytes = 0;
+    let beyond = topics.iter().enumerate().find(|(count, (name, topic))| {
+        bytes += name.len() + 4 + proto::json::write(topic).len();
+        *count > 0 && bytes > PART_BYTES_MAX
+    });
+    let beyond = beyond.map(|(_, (name, _))| name.clone());
+    let rest = beyond.map(|name| topics.split_off(&name));
+    std::mem::replace(topics, rest.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::remoting::{Reply, ResponseCode};
+    use remoting::{Answer, Call};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Takes down what it is told, and refuses so many registrations.
+    struct NameServerThatRefuses {
+        left: Mutex<usize>,
+        told: Mutex<Vec<(RegisterBroker, RegisterBody)>>,
+    }
+
+    impl Serve for NameServerThatRefuses {
+        fn answer(&self, call: Call) -> Answer {
+            let Request::RegisterBroker { fields, body } = call.request else {
+                return Reply::ok().into();
+            };
+            let body = proto::json::read(&body).unwrap();
+            self.told.lock().push((fields, body));
+            let mut left = self.left.lock();
+            if *left > 0 {
+                *left -= 1;
+                return Reply::refused(ResponseCode::SYSTEM_ERROR, "full").into();
+            }
+            Reply::ok().into()
+        }
+    }
+
+    struct Desk {
+        registrar: Arc<Registrar>,
+        topics: Arc<Topics>,
+        server: Arc<NameServerThatRefuses>,
+        _folder: tempfile::TempDir,
+    }
+
+    fn desk(refusals: usize) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let topics = Arc::new(Topics::load(folder.path().join("topics.json")).unwrap());
+        let server = Arc::new(NameServerThatRefuses {
+            left: Mutex::new(refusals),
+            told: Mutex::default(),
+        });
+        let identity = Identity {
+            cluster: "c".into(),
+            broker: "b".into(),
+            addr: "10.0.0.1:1".into(),
+            ha_addr: "10.0.0.1:2".into(),
+            id: 0,
+            perm: 6,
+            period: Duration::from_secs(30),
+        };
+        let place = NameServer::Local(Arc::clone(&server) as Arc<dyn Serve>);
+        let (known, servers) = (Arc::clone(&topics), vec![place]);
+        let registrar = Registrar::new(identity, known, servers, &Tasks::root());
+        Desk {
+            registrar: Arc::new(registrar),
+            topics,
+            server,
+            _folder: folder,
+        }
+    }
+
+    fn topic(name: &str) -> TopicConfig {
+        TopicConfig::new(name, 4, 6)
+    }
+
+    /// A topic of about 7 KiB.
+    fn large(n: i32) -> TopicConfig {
+        let mut large = topic(&format!("t{n:04}"));
+        large.attributes = [("a".to_owned(), "x".repeat(7000))].into();
+        large
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_server_that_refuses_is_asked_ever_less() {
+        let desk = desk(6);
+        desk.topics.add(vec![topic("t"), topic("u")], 0).unwrap();
+        desk.registrar.start().await;
+        let began = Instant::now();
+        let mut seconds = vec![0];
+        while seconds.len() < 9 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let more = desk.server.told.lock().len() - seconds.len();
+            seconds.extend([began.elapsed().as_secs()].repeat(more));
+        }
+        // Twice as long each time, at most a period; the seventh is taken.
+        assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 61, 91, 121]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_server_that_did_not_take_all_topics_is_told_of_new_ones_alone() {
+        let desk = desk(1);
+        desk.topics.add(vec![topic("t"), topic("u")], 0).unwrap();
+        let server = Arc::clone(&desk.registrar.servers[0]);
+        desk.registrar.register_with(&server).await;
+        desk.topics.add(vec![topic("v")], 0).unwrap();
+        desk.registrar.announce(vec![topic("v")]).await;
+        let told = std::mem::take(&mut *desk.server.told.lock());
+        let names = told.iter().map(|(fields, body)| {
+            let table = &body.topic_config_serialize_wrapper.topic_config_table;
+            (fields.is_part, table.keys().cloned().collect::<String>())
+        });
+        let wanted = [(None, "tu".to_owned()), (Some(true), "v".to_owned())];
+        assert_eq!(names.collect::<Vec<_>>(), wanted);
+    }
+
+    #[tokio::test]
+    async fn more_topics_than_fit_into_a_frame_are_registered_in_parts() {
+        let desk = desk(0);
+        desk.topics
+            .add((0..1300).map(large).collect(), 1000)
+            .unwrap();
+        let server = Arc::clone(&desk.registrar.servers[0]);
+        for versions_differ in [true, false] {
+            desk.registrar.register_with(&server).await;
+            let told = std::mem::take(&mut *desk.server.told.lock());
+            assert_eq!(told.len(), 2);
+            let tables = told.into_iter().map(|(fields, body)| {
+                let sent = proto::json::write(&body).len();
+                assert!(
+                    fields.is_part == Some(true) && sent < PART_BYTES_MAX + 1000,
+                    "{sent}"
+                );
+                body.topic_config_serialize_wrapper
+            });
+            let tables: Vec<_> = tables.collect();
+            let mut versions: Vec<_> = tables.iter().map(|table| &table.data_version).collect();
+            assert_eq!(versions.last(), Some(&&desk.topics.version()));
+            versions.dedup();
+            assert_eq!(versions.len(), if versions_differ { 2 } else { 1 });
+            let sent = tables
+                .into_iter()
+                .flat_map(|table| table.topic_config_table);
+            assert!(sent.eq(desk.topics.all().topic_config_table));
+        }
     }
 }

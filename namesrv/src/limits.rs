@@ -2,11 +2,32 @@
 
 use crate::kv;
 use crate::registration::{INFLATED_BYTES_MAX, INFLATED_RATIO_MAX, TOPICS_MAX};
+use crate::route_table;
 
 pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
     (
         "topics of a broker's registration",
         TOPICS_MAX,
+        "SYSTEM_ERROR, the broker's routes stay as they were",
+    ),
+    (
+        "topics of all brokers; one that two brokers have counts twice",
+        route_table::TOPICS_MAX,
+        "SYSTEM_ERROR, the broker's routes stay as they were",
+    ),
+    (
+        "brokers by name",
+        route_table::BROKERS_MAX,
+        "SYSTEM_ERROR, a new one is not registered",
+    ),
+    (
+        "members of a broker: a master and its replicas",
+        route_table::MEMBERS_MAX,
+        "SYSTEM_ERROR, a new one is not registered",
+    ),
+    (
+        "name of a cluster, broker or topic, address of a broker, bytes",
+        route_table::NAME_BYTES_MAX,
         "SYSTEM_ERROR, the broker's routes stay as they were",
     ),
     (

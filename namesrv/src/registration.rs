@@ -19,11 +19,12 @@ use bytes::Buf;
 use flate2::read::ZlibDecoder;
 use proto::json::{self, JsonError, null_as_default};
 use proto::remoting::config::DataVersion;
+use proto::remoting::naming::BROKER_TOPICS_MAX;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Topics of one registration; more are refused.
-pub(crate) const TOPICS_MAX: usize = 100_000;
+pub(crate) const TOPICS_MAX: usize = BROKER_TOPICS_MAX;
 /// An unpacked body; a larger one is refused. The other form is bounded by its frame.
 pub(crate) const INFLATED_BYTES_MAX: usize = 4 << 20;
 pub(crate) const INFLATED_RATIO_MAX: usize = 100;

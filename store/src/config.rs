@@ -48,6 +48,9 @@ pub struct Retention {
     pub used_ratio_full: f64,
 }
 
+/// What [`Config::staging_bytes_max`] is unless a test says otherwise.
+pub const STAGING_BYTES_MAX: usize = 64 << 20;
+
 impl Config {
     /// RocketMQ's sizes and rules in a folder.
     #[must_use]
@@ -64,7 +67,7 @@ impl Config {
             record_crc: true,
             cache_bytes: u64::MAX,
             zero_fill: true,
-            staging_bytes_max: 64 << 20,
+            staging_bytes_max: STAGING_BYTES_MAX,
             retention: Retention {
                 delete_hours: vec![4],
                 reserved_hours: 72,

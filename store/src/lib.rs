@@ -47,7 +47,7 @@ mod write;
 
 pub use append::{AppendError, Appended};
 pub use by_time::Boundary;
-pub use config::{Config, Retention};
+pub use config::{Config, Retention, STAGING_BYTES_MAX};
 pub use dispatch::Arrival;
 pub use expire::{DiskLevel, DiskUsage, ExpireTime, Expired};
 pub use persist::PersistError;

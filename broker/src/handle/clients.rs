@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proto::names::{self, NameError};
 use proto::remoting::clients::{
-    ConsumerGroup, ConsumerIds, Heartbeat, HeartbeatTaken, Locked, ProducerGroup, QueueLocks,
-    UnregisterClient,
+    ConsumerData, ConsumerGroup, ConsumerIds, Heartbeat, HeartbeatTaken, Locked, ProducerGroup,
+    QueueLocks, UnregisterClient,
 };
 use proto::remoting::config::TopicConfig;
 use proto::remoting::{Reply, Request, ResponseCode};
@@ -32,32 +32,21 @@ pub(super) fn heartbeat(
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, text));
     }
     // A group that may not exist is left out; the rest of the heartbeat counts.
-    let mut retry_topics = Vec::new();
     let producers = &mut beat.producer_data_set;
     producers.retain(|producer| names::check_group(&producer.group_name).is_ok());
+    let (mut retry_topics, mut left_out) = (Vec::new(), Vec::new());
     for data in std::mem::take(&mut beat.consumer_data_set) {
-        if !data.subscription_data_set.iter().all(Filter::may_be) {
-            tracing::warn!(
-                group = data.group_name,
-                "heartbeat with a subscription that cannot be"
-            );
-            continue;
-        }
-        match broker.group(&data.group_name) {
-            Ok(Some(group)) => {
-                let topic = names::retry_topic(&data.group_name);
-                if group.retry_queue_nums > 0 && broker.state.topics.find(&topic).is_none() {
-                    retry_topics.push(TopicConfig::new(&topic, group.retry_queue_nums, 6));
-                }
+        match missing_retry_topic(broker, &data, retry_topics.len()) {
+            Ok(topic) => {
+                retry_topics.extend(topic);
                 beat.consumer_data_set.push(data);
             }
-            Ok(None) | Err(_) => {
-                tracing::warn!(
-                    group = data.group_name,
-                    "heartbeat of a group that may not exist"
-                );
-            }
+            Err(why) => left_out.push((data.group_name, why)),
         }
+    }
+    if let Some((group, why)) = left_out.first() {
+        let count = left_out.len();
+        tracing::warn!(group, ?why, count, "groups are left out of a heartbeat");
     }
     broker.add_topics(retry_topics)?;
     let changed = broker.clients.heartbeat(sender, beat, Instant::now());
@@ -66,6 +55,28 @@ pub(super) fn heartbeat(
         v2_supported: true,
         subscription_changed: true,
     }))
+}
+
+/// The retry topic that a group of a heartbeat lacks, when `new` others are about to be made; or why
+/// the group is left out.
+fn missing_retry_topic(
+    broker: &Broker,
+    data: &ConsumerData,
+    new: usize,
+) -> Result<Option<TopicConfig>, Refusal> {
+    let illegal = |text| Refusal::new(ResponseCode::INVALID_PARAMETER, text);
+    if !data.subscription_data_set.iter().all(Filter::may_be) {
+        return Err(illegal("a subscription that cannot be"));
+    }
+    let group = broker.group(&data.group_name)?;
+    let group = group.ok_or_else(|| illegal("no such group"))?;
+    let topics = &broker.state.topics;
+    let topic = names::retry_topic(&data.group_name);
+    if group.retry_queue_nums <= 0 || topics.find(&topic).is_some() {
+        return Ok(None);
+    }
+    topics.check_room(new + 1)?;
+    Ok(Some(TopicConfig::new(&topic, group.retry_queue_nums, 6)))
 }
 
 pub(super) fn unregister(broker: &Broker, peer: &Peer, leaving: &UnregisterClient) -> Reply {

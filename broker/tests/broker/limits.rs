@@ -1,14 +1,18 @@
 //! Every limit of a broker at its edge: the last that is taken, the first that is not.
 
+use std::fs;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use proto::message::{BatchItem, encode_batch_item};
-use proto::remoting::clients::{Heartbeat, MessageQueue, ProducerData, QueueLocks};
+use proto::remoting::clients::{Heartbeat, MessageQueue, ProducerData, ProducerGroup, QueueLocks};
 use proto::remoting::config::GroupConfig;
 use proto::remoting::pull::Pull;
 use proto::remoting::send::Send;
 use proto::remoting::{Reply, Request, ResponseCode};
 
-use crate::desk::{Client, start, start_with};
+use tempfile::TempDir;
+
+use crate::desk::{Client, start, start_in, start_with};
 use crate::words::{bodies, consumer, message, messages, new_topic, properties, pull};
 
 /// What is answered to a request that is not done, and with how long a text.
@@ -65,6 +69,56 @@ async fn names_of_topics_and_groups_have_a_length() {
         let group = GroupConfig::new(&"g".repeat(bytes));
         assert_eq!(code(&client, Request::UpdateGroup(group)).await, expected);
     }
+}
+
+/// The edge is tested where a test can set it; here is what the full tables of Apache mean.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_broker_makes_no_topics_and_groups_and_serves_those_it_has() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config");
+    fs::create_dir(&config).unwrap();
+    let table = |kind: &str, name: &str| {
+        let row = |n| format!(r#""has{n}":{{"{name}":"has{n}"}}"#);
+        let rows: Vec<_> = (0..100_000).map(row).collect();
+        format!(r#"{{"{kind}":{{{}}}}}"#, rows.join(","))
+    };
+    let topics = table("topicConfigTable", "topicName");
+    fs::write(config.join("topics.json"), topics).unwrap();
+    let groups = table("subscriptionGroupTable", "groupName");
+    fs::write(config.join("subscriptionGroup.json"), groups).unwrap();
+    let desk = start_in(folder, &[], Vec::new()).await.unwrap();
+    let client = desk.client();
+    let full = |what: &str| {
+        let told = format!("this broker has room for 100000 {what}");
+        Reply::refused(ResponseCode::SYSTEM_ERROR, told)
+    };
+    let group = |name: &str| Request::UpdateGroup(GroupConfig::new(name));
+    let topic = |name: &str| Request::CreateTopic(new_topic(name, 1));
+    for (request, reply) in [
+        (topic("new"), full("topics")),
+        (Request::Send(message("new", 0, "x")), full("topics")),
+        (group("new"), full("groups")),
+        (topic("has7"), Reply::ok()),
+        (group("has7"), Reply::ok()),
+    ] {
+        assert_eq!(client.ask(request).await, reply);
+    }
+    client.send("has7", 0, "x").await;
+    let mut beat = consumer("c", "new", "has7", "*");
+    // One group is new, the other lacks its topic of retries: there is no room for either.
+    let other = consumer("c", "has8", "has7", "*").consumer_data_set;
+    beat.consumer_data_set.extend(other);
+    beat.producer_data_set = vec![ProducerData {
+        group_name: "p".into(),
+    }];
+    assert!(client.ask(Request::Heartbeat(beat)).await.is_ok());
+    for name in ["new", "has8"] {
+        let ids = Request::ConsumerIds(crate::words::group(name));
+        assert_eq!(code(&client, ids).await, ResponseCode::SYSTEM_ERROR);
+    }
+    let producers = ProducerGroup { group: "p".into() };
+    let producers = Request::ProducerConnections(producers);
+    assert_eq!(code(&client, producers).await, ResponseCode::SUCCESS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

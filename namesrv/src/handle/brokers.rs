@@ -24,21 +24,24 @@ impl NameServer {
                 routes.order_config_to_brokers,
             )
         };
-        let what = match Registration::decode(body, from.body_crc32.unwrap_or(0)) {
-            Ok(what) => what,
-            Err(error) => {
-                return Reply::refused(ResponseCode::SYSTEM_ERROR, error.to_string());
-            }
-        };
         let arrival = Arrival {
             link,
             now: self.now(),
             is_whole,
         };
-        let registered = match self.table.write().register(from, what, arrival) {
+        let taken = Registration::decode(body, from.body_crc32.unwrap_or(0))
+            .map_err(|error| error.to_string())
+            .and_then(|what| {
+                let registered = self.table.write().register(from, what, arrival);
+                registered.map_err(|refused| refused.to_string())
+            });
+        let registered = match taken {
             Ok(registered) => registered,
-            Err(refused) => {
-                return Reply::refused(ResponseCode::SYSTEM_ERROR, refused.to_string());
+            Err(told) => {
+                // It is alive, and its routes stay as they were.
+                let (broker, addr) = (&from.broker_name, &from.broker_addr);
+                let _ = self.table.write().heard_from(broker, addr, arrival.now);
+                return Reply::refused(ResponseCode::SYSTEM_ERROR, told);
             }
         };
         if registered.is_new {
@@ -60,7 +63,8 @@ impl NameServer {
     }
 
     pub(super) fn query_version(&self, broker: &BrokerOf, version: &DataVersion) -> Reply {
-        let known = self.table.write().heard_from(broker, self.now());
+        let (name, addr) = (&broker.broker_name, &broker.broker_addr);
+        let known = self.table.write().heard_from(name, addr, self.now());
         let changed = known.as_ref() != Some(version);
         let reply = Reply::ok().with(VersionChanged { changed });
         match known {

@@ -18,13 +18,13 @@ use proto::remoting::naming::{BrokerOf, BrokerRegistered, RegisterBroker};
 use crate::registration::{Queues, Registration};
 
 /// Broker names.
-const BROKERS_MAX: usize = 1024;
+pub(crate) const BROKERS_MAX: usize = 1024;
 /// Members of one broker: a master and its replicas.
-const MEMBERS_MAX: usize = 64;
+pub(crate) const MEMBERS_MAX: usize = 64;
 /// Topics of all brokers; one that two brokers have counts twice.
-const TOPICS_MAX: usize = 1_000_000;
+pub(crate) const TOPICS_MAX: usize = 1_000_000;
 /// Bytes of a name or an address.
-const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// The member that may be written to.
 const MASTER: i64 = 0;
@@ -193,11 +193,14 @@ impl RouteTable {
     }
 
     /// The version of the topics that the name server has of a broker, who is alive.
-    pub(crate) fn heard_from(&mut self, broker: &BrokerOf, now: Duration) -> Option<DataVersion> {
-        let members = &mut self.brokers.get_mut(&*broker.broker_name)?.members;
-        let member = members
-            .values_mut()
-            .find(|member| member.addr == *broker.broker_addr)?;
+    pub(crate) fn heard_from(
+        &mut self,
+        broker: &str,
+        addr: &str,
+        now: Duration,
+    ) -> Option<DataVersion> {
+        let members = &mut self.brokers.get_mut(broker)?.members;
+        let member = members.values_mut().find(|member| member.addr == addr)?;
         member.heard = now;
         Some(member.version.clone())
     }

@@ -330,9 +330,9 @@ fn silence_ends_a_registration_after_the_time_it_announced() {
 fn asking_for_the_version_is_a_sign_of_life() {
     let mut table = table();
     let later = Duration::from_secs(100);
-    assert_eq!(table.heard_from(&of("a", "a:1"), later), Some(version(1)));
-    assert_eq!(table.heard_from(&of("a", "a:2"), later), None);
-    assert_eq!(table.heard_from(&of("b", "a:1"), later), None);
+    assert_eq!(table.heard_from("a", "a:1", later), Some(version(1)));
+    assert_eq!(table.heard_from("a", "a:2", later), None);
+    assert_eq!(table.heard_from("b", "a:1", later), None);
     assert_eq!(table.expire(Duration::from_secs(220)), []);
     assert_eq!(table.expire(Duration::from_secs(221)).len(), 1);
 }

@@ -9,6 +9,9 @@ use super::config::TopicTable;
 use crate::json::{null_as_default, quoted_keys};
 use crate::{Text, wire_fields};
 
+/// Topics that one broker makes, and that one registration may name; Apache has no limit.
+pub const BROKER_TOPICS_MAX: usize = 100_000;
+
 wire_fields! {
     pub struct RegisterBroker {
         broker_name: Text = "brokerName",
@@ -20,7 +23,7 @@ wire_fields! {
         acting_master: Option<bool> = "enableActingMaster",
         compressed: Option<bool> = "compressed",
         body_crc32: Option<i64> = "bodyCrc32",
-        /// Our own: it names only topics that are new or changed. Apache's servers do not know it.
+        /// Our own: it does not name all topics. Apache's servers do not know it.
         is_part: Option<bool> = "isPart",
     }
 
