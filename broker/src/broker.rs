@@ -244,9 +244,13 @@ impl Broker {
         if topics.is_empty() {
             return Ok(());
         }
+        let names = topics
+            .iter()
+            .map(|topic| topic.topic_name.clone())
+            .collect();
         block_in_place(|| {
-            self.state.topics.add(topics.clone(), clock::now_ms())?;
-            tokio::runtime::Handle::current().block_on(self.registrar.announce(topics));
+            self.state.topics.add(topics, clock::now_ms())?;
+            tokio::runtime::Handle::current().block_on(self.registrar.announce(names));
             Ok(())
         })
     }

@@ -115,6 +115,14 @@ impl<R: Row> ConfigTable<R> {
         R::into_file(rows.version.clone(), by_name.collect())
     }
 
+    /// Like [`ConfigTable::all`], of those rows that are there.
+    pub(crate) fn some(&self, names: &[String]) -> R::File {
+        let rows = self.rows.read();
+        let found = names.iter().filter_map(|name| rows.by_name.get(&**name));
+        let by_name = found.map(|row| (row.name().to_owned(), R::clone(row)));
+        R::into_file(rows.version.clone(), by_name.collect())
+    }
+
     /// Adds or replaces rows as a peer wants it, all or none. Rows that are there already, the same,
     /// change nothing.
     ///

@@ -2,6 +2,8 @@
 //! period, whenever something changed, and right after the link to the server broke. A new topic is
 //! announced to all of them before its first message is acknowledged. More topics than fit into a
 //! frame are registered in parts; a server then forgets none by itself.
+//!
+//! Invariant: what a server is told is looked up when it is its turn, so the newest comes last.
 
 mod standing;
 
@@ -13,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proto::Text;
 use proto::remoting::Request;
-use proto::remoting::config::{TopicConfig, TopicTable};
+use proto::remoting::config::{DataVersion, TopicConfig, TopicTable};
 use proto::remoting::naming::{BrokerOf, RegisterBody, RegisterBroker};
 use remoting::{Limits, Peer, Serve, Unserved, dial, local_link};
 use runtime::Tasks;
@@ -74,9 +76,17 @@ pub(crate) struct Registrar {
 #[derive(Debug)]
 struct Server {
     place: NameServer,
-    link: tokio::sync::Mutex<Option<Peer>>,
+    /// Held from looking up topics until the server has answered.
+    line: tokio::sync::Mutex<Line>,
     standing: Mutex<Standing>,
     changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    peer: Option<Peer>,
+    /// The version that was sent last.
+    told: DataVersion,
 }
 
 impl Server {
@@ -95,7 +105,7 @@ impl Registrar {
         let server = |place| {
             Arc::new(Server {
                 place,
-                link: tokio::sync::Mutex::default(),
+                line: tokio::sync::Mutex::default(),
                 standing: Mutex::new(Standing::New),
                 changed: Notify::new(),
             })
@@ -118,7 +128,10 @@ impl Registrar {
         let mut first = JoinSet::new();
         for server in &self.servers {
             let (me, server) = (Arc::clone(self), Arc::clone(server));
-            first.spawn(async move { me.register_with(&server).await });
+            first.spawn(async move {
+                let mut line = server.line.lock().await;
+                me.register_with(&server, &mut line).await;
+            });
         }
         // A server that is away does not hold up the start.
         let _ = tokio::time::timeout(ANNOUNCE_TIMEOUT, first.join_all()).await;
@@ -134,9 +147,9 @@ impl Registrar {
         loop {
             let before = server.standing();
             let known = matches!(before, Standing::Known | Standing::Behind);
-            let link = server.link.lock().await.clone();
+            let peer = server.line.lock().await.peer.clone();
             let broken = async {
-                match &link {
+                match &peer {
                     Some(peer) => peer.closed().await,
                     None => std::future::pending().await,
                 }
@@ -152,7 +165,8 @@ impl Registrar {
                 () = server.changed.notified(), if known => {}
                 () = self.tasks.cancelled() => return,
             }
-            self.register_with(server).await;
+            self.register_with(server, &mut *server.line.lock().await)
+                .await;
             // One that takes nothing is not sent everything each second for ever.
             let unwilling = [before, server.standing()] == [Standing::Unwilling; 2];
             retry_after = if unwilling {
@@ -164,8 +178,8 @@ impl Registrar {
     }
 
     /// Registers everything.
-    async fn register_with(&self, server: &Server) {
-        let outcome = self.send_all(server).await;
+    async fn register_with(&self, server: &Server, line: &mut Line) {
+        let outcome = self.send_all(server, line).await;
         let after = outcome.as_ref().err().map_or(Standing::Known, Into::into);
         let before = std::mem::replace(&mut *server.standing.lock(), after);
         match outcome {
@@ -180,8 +194,8 @@ impl Registrar {
         }
     }
 
-    async fn send_all(&self, server: &Server) -> Result<(), RegisterError> {
-        let peer = self.link(server).await?;
+    async fn send_all(&self, server: &Server, line: &mut Line) -> Result<(), RegisterError> {
+        let peer = self.reach(server, line).await?;
         let mut all = self.topics.all();
         let mut is_part = None;
         loop {
@@ -201,6 +215,7 @@ impl Registrar {
                 topic_config_table: some,
                 ..TopicTable::default()
             };
+            line.told = part.data_version.clone();
             self.send(&peer, part, is_part).await?;
             if rest == 0 {
                 return Ok(());
@@ -209,18 +224,19 @@ impl Registrar {
     }
 
     /// Tells every server of topics that are new or changed, and waits for them a short while.
-    pub(crate) async fn announce(self: &Arc<Self>, topics: Vec<TopicConfig>) {
+    pub(crate) async fn announce(self: &Arc<Self>, topics: Vec<String>) {
         let mut calls = JoinSet::new();
         for server in &self.servers {
             let (me, server, topics) = (Arc::clone(self), Arc::clone(server), topics.clone());
             calls.spawn(async move {
+                let mut line = server.line.lock().await;
                 let standing = server.standing();
                 // A server that does not know us yet wants to hear everything; one that did not
                 // take everything is told later.
                 let told = !matches!(standing, Standing::New | Standing::Away)
-                    && me.send_some(&server, topics).await.is_ok();
+                    && me.send_some(&server, &mut line, &topics).await.is_ok();
                 if !told && standing != Standing::Unwilling {
-                    me.register_with(&server).await;
+                    me.register_with(&server, &mut line).await;
                 }
             });
         }
@@ -248,15 +264,16 @@ impl Registrar {
     async fn send_some(
         &self,
         server: &Server,
-        topics: Vec<TopicConfig>,
+        line: &mut Line,
+        topics: &[String],
     ) -> Result<(), RegisterError> {
-        let peer = self.link(server).await?;
-        let by_name = topics.into_iter().map(|t| (t.topic_name.clone(), t));
-        let some = TopicTable {
-            data_version: self.topics.version(),
-            topic_config_table: by_name.collect(),
-            ..TopicTable::default()
-        };
+        let peer = self.reach(server, line).await?;
+        let mut some = self.topics.some(topics);
+        if some.data_version == line.told {
+            // Others were told with this version, and a changed topic needs one of its own.
+            some.data_version.timestamp -= 1;
+        }
+        line.told = some.data_version.clone();
         self.send(&peer, some, Some(true)).await
     }
 
@@ -297,9 +314,8 @@ impl Registrar {
         Err(RegisterError::Refused(reply.code.0, text))
     }
 
-    async fn link(&self, server: &Server) -> Result<Peer, RegisterError> {
-        let mut link = server.link.lock().await;
-        if let Some(peer) = link.as_ref().filter(|peer| peer.is_open()) {
+    async fn reach(&self, server: &Server, line: &mut Line) -> Result<Peer, RegisterError> {
+        if let Some(peer) = line.peer.as_ref().filter(|peer| peer.is_open()) {
             return Ok(peer.clone());
         }
         let nobody: Arc<dyn Serve> = Arc::new(Unserved);
@@ -315,7 +331,7 @@ impl Registrar {
                 let addr = found.next().ok_or_else(none)?;
                 let peer = dial(addr, nobody, Limits::default(), &self.tasks).await?;
                 // Whoever gives up waiting for what follows leaves no link behind that nobody has.
-                *link = Some(peer.clone());
+                line.peer = Some(peer.clone());
                 // A first frame has a lower limit, which all our topics may exceed. What it says
                 // does not matter: they are registered whatever it knows.
                 let (broker, version) = (self.broker(), self.topics.version());
@@ -327,7 +343,7 @@ impl Registrar {
                 peer
             }
         };
-        *link = Some(peer.clone());
+        line.peer = Some(peer.clone());
         Ok(peer)
     }
 
@@ -348,7 +364,8 @@ impl Registrar {
             calls.spawn(async move {
                 // One that is away forgets us by itself.
                 let leaving = Request::UnregisterBroker(me.broker());
-                if let Ok(peer) = me.link(&server).await {
+                let mut line = server.line.lock().await;
+                if let Ok(peer) = me.reach(&server, &mut line).await {
                     let _ = peer.call(leaving, CALL_TIMEOUT).await;
                 }
             });
@@ -433,6 +450,13 @@ mod tests {
         }
     }
 
+    impl Desk {
+        async fn register(&self, server: &Server) {
+            let mut line = server.line.lock().await;
+            self.registrar.register_with(server, &mut line).await;
+        }
+    }
+
     fn topic(name: &str) -> TopicConfig {
         TopicConfig::new(name, 4, 6)
     }
@@ -465,9 +489,9 @@ mod tests {
         let desk = desk(1);
         desk.topics.add(vec![topic("t"), topic("u")], 0).unwrap();
         let server = Arc::clone(&desk.registrar.servers[0]);
-        desk.registrar.register_with(&server).await;
+        desk.register(&server).await;
         desk.topics.add(vec![topic("v")], 0).unwrap();
-        desk.registrar.announce(vec![topic("v")]).await;
+        desk.registrar.announce(vec!["v".into()]).await;
         let told = std::mem::take(&mut *desk.server.told.lock());
         let names = told.iter().map(|(fields, body)| {
             let table = &body.topic_config_serialize_wrapper.topic_config_table;
@@ -478,6 +502,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn topics_that_change_at_once_are_told_as_they_are_and_each_with_its_version() {
+        let desk = desk(0);
+        desk.topics.add(vec![topic("t"), topic("u")], 0).unwrap();
+        desk.register(&desk.registrar.servers[0]).await;
+        let wider = TopicConfig::new("t", 8, 6);
+        desk.topics.add(vec![wider.clone()], 1000).unwrap();
+        desk.topics.add(vec![topic("v")], 1000).unwrap();
+        for name in ["v", "t", "t"] {
+            desk.registrar.announce(vec![name.into()]).await;
+        }
+        let told = std::mem::take(&mut *desk.server.told.lock());
+        let tables = told
+            .into_iter()
+            .map(|(_, body)| body.topic_config_serialize_wrapper);
+        let tables: Vec<_> = tables.collect();
+        // A server takes changes with any version but the one that it has.
+        let versions = tables.iter().map(|table| &table.data_version);
+        assert!(versions.clone().zip(versions.skip(1)).all(|(a, b)| a != b));
+        let topics = tables.iter().map(|table| table.topic_config_table.get("t"));
+        let expected = [Some(&topic("t")), None, Some(&wider), Some(&wider)];
+        assert!(topics.eq(expected));
+    }
+
+    #[tokio::test]
     async fn more_topics_than_fit_into_a_frame_are_registered_in_parts() {
         let desk = desk(0);
         desk.topics
@@ -485,7 +533,7 @@ mod tests {
             .unwrap();
         let server = Arc::clone(&desk.registrar.servers[0]);
         for versions_differ in [true, false] {
-            desk.registrar.register_with(&server).await;
+            desk.register(&server).await;
             let told = std::mem::take(&mut *desk.server.told.lock());
             assert_eq!(told.len(), 2);
             let tables = told.into_iter().map(|(fields, body)| {

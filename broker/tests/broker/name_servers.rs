@@ -39,11 +39,29 @@ impl Notebook {
 }
 
 async fn start() -> (Desk, Arc<Notebook>) {
+    start_with(TempDir::new().unwrap()).await
+}
+
+async fn start_with(folder: TempDir) -> (Desk, Arc<Notebook>) {
     let notebook = Arc::new(Notebook::default());
     let server = NameServer::Local(Arc::clone(&notebook) as Arc<dyn Serve>);
-    let folder = TempDir::new().unwrap();
     let desk = start_in(folder, &[], vec![server]).await.unwrap();
     (desk, notebook)
+}
+
+/// What a broker leaves that has so many topics.
+fn folder_with_topics(count: usize) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("config");
+    let named = |n| TopicConfig::new(&format!("topic-of-some-length-{n}"), 4, 6);
+    let topics = (0..count).map(named).map(|t| (t.topic_name.clone(), t));
+    let file = TopicTable {
+        topic_config_table: topics.collect(),
+        ..TopicTable::default()
+    };
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("topics.json"), json::write(&file)).unwrap();
+    folder
 }
 
 /// The only thing told, which must be a registration.
@@ -96,6 +114,35 @@ async fn a_new_topic_is_announced_before_its_first_message_is_answered_and_only_
     assert_eq!(notebook.told(), []);
 }
 
+/// It takes a while to write down so many topics.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_of_all_topics_does_not_come_after_that_of_a_newer_one() {
+    let (desk, notebook) = start_with(folder_with_topics(5_000)).await;
+    let client = desk.client();
+    for n in 0..5 {
+        client.delete_topic("topic-of-some-length-0").await;
+        client.create_topic(&format!("new{n}"), 1).await;
+        client.create_topic("topic-of-some-length-0", 1).await;
+    }
+    drop(client);
+    desk.stop().await;
+    let counters = notebook.told().into_iter().filter_map(|told| {
+        let Request::RegisterBroker { fields, body } = told else {
+            return None;
+        };
+        let body: RegisterBody = json::read(&body).unwrap();
+        let table = body.topic_config_serialize_wrapper;
+        Some((table.data_version.counter, fields.is_part))
+    });
+    let counters: Vec<_> = counters.collect();
+    let all = counters.iter().filter(|(_, is_part)| is_part.is_none());
+    assert!(all.count() > 1, "{counters:?}");
+    assert!(
+        counters.is_sorted_by_key(|(counter, _)| counter),
+        "{counters:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_stops_unregisters() {
     let (desk, notebook) = start().await;
@@ -127,16 +174,7 @@ async fn all_topics_are_never_the_first_frame_of_a_link() {
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let server = NameServer::Addr(listener.local_addr().unwrap().to_string());
     listener.serve(ears, Limits::default(), &tasks);
-    let folder = TempDir::new().unwrap();
-    let config = folder.path().join("config");
-    let named = |n| TopicConfig::new(&format!("topic-of-some-length-{n}"), 4, 6);
-    let topics = (0..40_000).map(named).map(|t| (t.topic_name.clone(), t));
-    let file = TopicTable {
-        topic_config_table: topics.collect(),
-        ..TopicTable::default()
-    };
-    fs::create_dir(&config).unwrap();
-    fs::write(config.join("topics.json"), json::write(&file)).unwrap();
+    let folder = folder_with_topics(40_000);
     let _desk = start_in(folder, &[], vec![server]).await.unwrap();
     let mut questions = 0;
     // On a slow machine the start gives up waiting, and a second link begins anew.
