@@ -24,10 +24,10 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::{Answer, Call, ReplyTo, Serve};
 use crate::gated_replies::GatedReplies;
 use crate::limits::Limits;
-use crate::outgoing::{Outgoing, Unsent};
+use crate::outgoing::{Outgoing, Queued, Unsent};
 use crate::pace::{Pace, TICK};
-use crate::peer::{Departure, Peer};
-use crate::room::Share;
+use crate::peer::{Departure, Outbox, Peer};
+use crate::room::{Queue, Share};
 
 /// Room that reads keep ahead of what has arrived.
 const READ_AHEAD_BYTES: usize = 64 << 10;
@@ -65,7 +65,7 @@ pub(crate) struct Connection {
     peer: Peer,
     serve: Arc<dyn Serve>,
     limits: Arc<Limits>,
-    outbox: mpsc::Receiver<Outgoing>,
+    outbox: mpsc::Receiver<Queued>,
     input: BytesMut,
     unsent: Unsent,
     gated: GatedReplies,
@@ -84,9 +84,11 @@ impl Connection {
         stream.set_nodelay(true)?;
         // Room for every held answer at once, and for calls of our own.
         let (sender, outbox) = mpsc::channel(limits.in_flight * 2);
-        let peer = Peer::wire(stream.peer_addr()?, sender, limits.in_flight);
+        let queue = Queue::of(&limits.held);
+        let share = Share::of(Arc::clone(&queue), limits.held_bytes);
+        let to_us = Outbox { sender, queue };
+        let peer = Peer::wire(stream.peer_addr()?, to_us, limits.in_flight);
         let pace = Pace::new(Instant::now());
-        let share = Share::of(&limits.held, limits.held_bytes);
         Ok(Self {
             peer,
             serve,
@@ -136,7 +138,7 @@ impl Connection {
             self.answer_frames()?;
             self.gated.release(&mut self.unsent);
             while self.has_space()
-                && let Ok(outgoing) = self.outbox.try_recv()
+                && let Ok((outgoing, _load)) = self.outbox.try_recv()
             {
                 self.take(outgoing);
             }
@@ -218,7 +220,7 @@ impl Connection {
             event = read, if may_read => event,
             _ = async { match gate { Some(gate) => gate.await.is_ok(), None => false } },
                 if !self.gated.is_empty() => Ok(Event::Gate),
-            Some(outgoing) = outbox.recv(), if may_take => Ok(Event::Asked(outgoing)),
+            Some((outgoing, _load)) = outbox.recv(), if may_take => Ok(Event::Asked(outgoing)),
             ready = output.writable(), if !self.unsent.is_empty() => ready.map(|()| Event::Writable),
             () = timer => Ok(Event::Tick),
             () = peer.closed() => Ok(Event::Closed),

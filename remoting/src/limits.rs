@@ -18,7 +18,7 @@ pub struct Limits {
     /// No byte of an unsent answer leaves for so long: closed.
     pub write_stall: Duration,
     /// All connections that share these limits (clones are the same) hold so much of frames that
-    /// are not whole and of answers; then only those that hold next to nothing are read, and who
+    /// are not whole and of what has not left; then only those that hold next to nothing are read, and who
     /// has to wait for longer than `write_stall` is closed. 0: a quarter of the memory.
     pub held_bytes: usize,
     /// What is held at the moment.

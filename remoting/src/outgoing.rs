@@ -11,7 +11,8 @@ use proto::remoting::header::{Envelope, Serialization};
 use proto::remoting::{Reply, Request};
 use tokio::net::tcp::WriteHalf;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Gated};
+use crate::room::Load;
 
 /// Bodies up to this size are copied behind their header: cheaper than a slice of their own.
 const COPIED_BODY_BYTES: usize = 2048;
@@ -36,6 +37,26 @@ pub(crate) enum Outgoing {
     },
     /// A held request will not be answered.
     Abandoned,
+}
+
+/// As it waits in the outbox, with what it counts there.
+pub(crate) type Queued = (Outgoing, Load);
+
+impl Outgoing {
+    pub(crate) fn body_bytes(&self) -> usize {
+        match self {
+            Self::Answer {
+                answer: Answer::Now(reply) | Answer::Gated(Gated { reply, .. }),
+                ..
+            } => reply.body_bytes(),
+            Self::Request { request, .. } => request.body().len(),
+            Self::Answer {
+                answer: Answer::Held,
+                ..
+            }
+            | Self::Abandoned => 0,
+        }
+    }
 }
 
 /// Appends a reply as far as its body.

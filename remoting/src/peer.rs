@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::Serve;
 use crate::in_flight::InFlight;
 use crate::local::LocalEnd;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Queued};
+use crate::room::Queue;
 
 /// Why a call has no reply. Only `NotSent` promises that the peer did not act on it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ struct Link {
 #[derive(Debug)]
 enum Way {
     Wire {
-        outbox: mpsc::Sender<Outgoing>,
+        outbox: Outbox,
         in_flight: InFlight,
         /// How often bytes came from the peer.
         heard: AtomicU64,
@@ -50,17 +51,27 @@ enum Way {
     Local(LocalEnd),
 }
 
+/// The way to a connection's own task.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) sender: mpsc::Sender<Queued>,
+    pub(crate) queue: Arc<Queue>,
+}
+
+impl Outbox {
+    fn try_send(&self, outgoing: Outgoing) -> bool {
+        let load = self.queue.load(outgoing.body_bytes());
+        self.sender.try_send((outgoing, load)).is_ok()
+    }
+}
+
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Peer {
-    pub(crate) fn wire(
-        addr: SocketAddr,
-        outbox: mpsc::Sender<Outgoing>,
-        in_flight_max: usize,
-    ) -> Self {
+    pub(crate) fn wire(addr: SocketAddr, outbox: Outbox, in_flight_max: usize) -> Self {
         Self::new(
             addr,
             Way::Wire {
@@ -135,7 +146,8 @@ impl Peer {
                         oneway: false,
                         request,
                     };
-                    if outbox.send(request).await.is_err() {
+                    let load = outbox.queue.load(request.body_bytes());
+                    if outbox.sender.send((request, load)).await.is_err() {
                         return Err(CallError::NotSent("the link is closed"));
                     }
                     reply.await.map_err(|_| CallError::Closed)
@@ -173,9 +185,11 @@ impl Peer {
                     oneway: true,
                     request,
                 };
-                outbox
-                    .try_send(request)
-                    .map_err(|_| CallError::NotSent("the link has no room"))
+                if outbox.try_send(request) {
+                    Ok(())
+                } else {
+                    Err(CallError::NotSent("the link has no room"))
+                }
             }
         }
     }
@@ -184,7 +198,7 @@ impl Peer {
     /// flight, so a peer for whom it overflows is not reading at all: closed.
     pub(crate) fn push(&self, outgoing: Outgoing) {
         if let Way::Wire { outbox, .. } = &self.0.way
-            && outbox.try_send(outgoing).is_err()
+            && !outbox.try_send(outgoing)
         {
             self.close();
         }

@@ -7,7 +7,7 @@ use proto::remoting::Reply;
 use remoting::{Answer, Call, CallError, Limits, Peer, Replier};
 use tokio::sync::mpsc;
 
-use crate::raw::{ECHO, Raw, Server, echo, frame, json, name, serve, skip, soon, unknown};
+use crate::raw::{ECHO, Raw, Server, echo, echoed, frame, json, name, serve, skip, soon, unknown};
 
 /// More than the buffers of both sockets take.
 const FLOOD: usize = 64 << 20;
@@ -350,6 +350,58 @@ async fn while_all_together_hold_too_much_whoever_holds_some_waits_until_one_is_
     }
     assert_eq!(first.next().await, None);
     second.send(rest).await;
+    assert_eq!(second.opaques(1).await, [1], "there is room again");
+}
+
+#[tokio::test]
+async fn what_is_given_to_a_peer_that_takes_nothing_counts_until_it_is_closed() {
+    let (told, mut held) = mpsc::channel::<Replier>(100);
+    let limits = Limits {
+        unsent_bytes: 1 << 20,
+        held_bytes: 4 << 20,
+        ..Limits::default()
+    };
+    let server = serve(limits, move |mut call| match name(&call) {
+        Some(text) if text == "held" => {
+            told.try_send(call.hold()).unwrap();
+            Answer::Held
+        }
+        _ => Answer::Now(echoed(&call)),
+    })
+    .await;
+    let mut first = server.connect().await;
+    let requests: Vec<_> = (0..100).flat_map(|n| json(ECHO, n, 0, b"held")).collect();
+    first.send(&requests).await;
+    let mut repliers = Vec::new();
+    for _ in 0..100 {
+        repliers.push(soon(held.recv()).await.unwrap());
+    }
+    let peer = repliers[0].peer().clone();
+    for replier in repliers {
+        replier.send(Reply::ok().body(Bytes::from_static(ANSWER)));
+    }
+    server.settle().await;
+    skip(Duration::from_secs(5)).await;
+    let mut second = server.connect().await;
+    second.ping().await;
+    let request = json(ECHO, 1, 0, &[7; 900 << 10]);
+    let (most, rest) = request.split_at(500 << 10);
+    second.send(most).await;
+    server.settle().await;
+    second.send(rest).await;
+    server.settle().await;
+    let early = second
+        .stream
+        .try_read(&mut [0])
+        .map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "it waits");
+    server.connect().await.ping().await;
+    for seconds in [24, 2] {
+        assert!(peer.is_open());
+        skip(Duration::from_secs(seconds)).await;
+        server.settle().await;
+    }
+    soon(peer.closed()).await;
     assert_eq!(second.opaques(1).await, [1], "there is room again");
 }
 
