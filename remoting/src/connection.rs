@@ -346,7 +346,9 @@ impl Connection {
                 oneway,
                 request,
             } => {
-                self.unsent.request(opaque, oneway, &request);
+                if oneway || self.peer.awaits(opaque) {
+                    self.unsent.request(opaque, oneway, &request);
+                }
             }
             Outgoing::Abandoned => self.peer.let_go(),
         }

@@ -52,6 +52,10 @@ impl InFlight {
         caller.is_some_and(|caller| caller.send(reply).is_ok())
     }
 
+    pub(crate) fn has(&self, opaque: i32) -> bool {
+        self.table.lock().waiting.contains_key(&opaque)
+    }
+
     pub(crate) fn forget(&self, opaque: i32) {
         self.table.lock().waiting.remove(&opaque);
     }

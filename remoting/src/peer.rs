@@ -233,6 +233,11 @@ impl Peer {
         }
     }
 
+    /// Does the caller of this request still wait? One that gave up may have asked elsewhere since.
+    pub(crate) fn awaits(&self, opaque: i32) -> bool {
+        self.in_flight().is_some_and(|table| table.has(opaque))
+    }
+
     pub(crate) fn in_flight(&self) -> Option<&InFlight> {
         match &self.0.way {
             Way::Wire { in_flight, .. } => Some(in_flight),

@@ -81,6 +81,32 @@ async fn a_call_that_is_not_answered_ends_in_time_and_its_answer_comes_too_late(
 }
 
 #[tokio::test]
+async fn a_call_that_timed_out_before_it_left_is_not_sent_any_more() {
+    static LARGE: [u8; 1 << 20] = [7; 1 << 20];
+    let (_server, mut client, peer) = linked(Limits::default()).await;
+    // More than the buffers of both sockets take.
+    let calls = 64;
+    for _ in 0..calls {
+        let result = peer.call(unknown(&LARGE), Duration::ZERO).await;
+        assert_eq!(result, Err(CallError::TimedOut));
+    }
+    let came = async {
+        let mut came = 0;
+        loop {
+            let seen = client.next().await.unwrap();
+            if &seen.body[..] == b"last" {
+                client.send(&json(0, seen.opaque, 1, b"A")).await;
+                return came;
+            }
+            came += 1;
+        }
+    };
+    let (last, came) = tokio::join!(called(&peer, b"last"), came);
+    assert_eq!(last, Ok("A".to_owned()));
+    assert!(came < calls, "all {calls} came");
+}
+
+#[tokio::test]
 async fn a_call_ends_with_its_connection() {
     let (_server, mut client, peer) = linked(Limits::default()).await;
     let leave = async {
