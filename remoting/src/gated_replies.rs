@@ -88,6 +88,7 @@ impl GatedReplies {
             self.waiting.pop_front();
         }
         self.hand_over(due, to);
+        self.assert_whole();
     }
 
     /// Hands over what has waited for too long, as such, behind what is due by now.
@@ -97,6 +98,12 @@ impl GatedReplies {
             let reply = read_back(self.encoded.split_to(first.bytes)).unwrap_or_else(Reply::ok);
             to.reply(first.opaque, first.how, overdue(reply, first.late));
         }
+        self.assert_whole();
+    }
+
+    fn assert_whole(&self) {
+        let (waits, has_bytes) = (!self.waiting.is_empty(), !self.encoded.is_empty());
+        assert_eq!(waits, has_bytes, "bytes of nobody, or a reply without any");
     }
 
     fn hand_over(&mut self, bytes: usize, to: &mut Unsent) {
@@ -150,6 +157,14 @@ mod tests {
             assert_eq!((back.code, &back.body), (reply.code, &reply.body));
             assert_eq!(back.read(), Ok(sent.clone()), "{how:?}");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "bytes of nobody")]
+    fn bytes_of_nobody_are_our_own_fault() {
+        let mut replies = GatedReplies::default();
+        replies.encoded.extend_from_slice(b"x");
+        replies.release(&mut Unsent::default());
     }
 
     #[test]

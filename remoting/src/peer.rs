@@ -229,7 +229,8 @@ impl Peer {
     /// One fewer: what was given back came.
     pub(crate) fn let_go(&self) {
         if let Way::Wire { held, .. } = &self.0.way {
-            held.fetch_sub(1, Ordering::Relaxed);
+            let before = held.fetch_sub(1, Ordering::Relaxed);
+            assert!(before > 0, "nobody held it");
         }
     }
 
@@ -287,5 +288,21 @@ impl Drop for Departure {
             in_flight.close();
         }
         self.serve.disconnected(&self.peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "nobody held it")]
+    fn to_let_go_what_nobody_held_is_our_own_fault() {
+        let (sender, _outbox) = mpsc::channel(1);
+        let queue = Queue::of(&crate::Room::default());
+        let peer = Peer::wire(([127, 0, 0, 1], 0).into(), Outbox { sender, queue }, 1);
+        peer.hold();
+        peer.let_go();
+        peer.let_go();
     }
 }
