@@ -1,5 +1,6 @@
 //! Pulls that wait for a message: what ends the wait, and what does not.
 
+use proto::remoting::pull::Pulled;
 use proto::remoting::{Request, ResponseCode};
 
 use crate::desk::{WAIT, start, start_with, started_now};
@@ -199,9 +200,22 @@ async fn the_pulls_of_a_topic_that_is_deleted_wait_no_more() {
 async fn a_pull_that_meets_the_end_of_its_topic_is_answered_and_does_not_wait() {
     let desk = start().await;
     let (puller, admin) = (desk.dial().await, desk.dial().await);
+    let nothing = pulled(
+        ResponseCode::PULL_NOT_FOUND,
+        "NO_MESSAGE_IN_QUEUE",
+        0,
+        (0, 0),
+    );
     for _ in 0..100 {
         admin.create_topic("t", 1).await;
-        let pulled = puller.ask(waiting(pull("t", 0, 0, "*"), LONG));
-        tokio::join!(pulled, admin.delete_topic("t"));
+        let answer = puller.ask(waiting(pull("t", 0, 0, "*"), LONG));
+        let (answer, ()) = tokio::join!(answer, admin.delete_topic("t"));
+        match answer.code {
+            ResponseCode::PULL_NOT_FOUND => {
+                assert_eq!(answer.remark, nothing.remark);
+                assert_eq!(answer.read::<Pulled>(), nothing.read());
+            }
+            behind_the_end => assert_eq!(behind_the_end, ResponseCode::TOPIC_NOT_EXIST),
+        }
     }
 }

@@ -8,11 +8,15 @@ use crate::{AskError, Client, Config, Message, Outcome, Tasks, Text};
 use proto::json;
 use proto::remoting::naming::{BrokerData, QueueData, TopicRoute};
 use proto::remoting::{Reply, Request};
-use remoting::{Answer, Call, Limits, Listener, Serve};
+use remoting::{Answer, Call, Limits, Listener, Peer, Serve};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// Says that every topic has one queue on the broker at this address.
-struct NameServer(SocketAddr);
+struct NameServer {
+    broker: SocketAddr,
+    left: mpsc::Sender<Peer>,
+}
 
 impl Serve for NameServer {
     fn answer(&self, call: Call) -> Answer {
@@ -20,7 +24,7 @@ impl Serve for NameServer {
             return Answer::Now(remoting::unsupported(&call.request));
         };
         let broker = BrokerData {
-            broker_addrs: [(0, self.0.to_string())].into(),
+            broker_addrs: [(0, self.broker.to_string())].into(),
             broker_name: "b".into(),
             ..BrokerData::default()
         };
@@ -37,13 +41,25 @@ impl Serve for NameServer {
             ..TopicRoute::default()
         })))
     }
+
+    fn disconnected(&self, peer: &Peer) {
+        // Most tests do not listen.
+        drop(self.left.try_send(peer.clone()));
+    }
 }
 
 async fn name_server(broker: SocketAddr, tasks: &Tasks) -> Text {
+    name_server_that_tells(broker, tasks).await.0
+}
+
+/// With the peers whose connection ended.
+async fn name_server_that_tells(broker: SocketAddr, tasks: &Tasks) -> (Text, mpsc::Receiver<Peer>) {
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let addr = listener.local_addr().unwrap().to_string().into();
-    listener.serve(Arc::new(NameServer(broker)), Limits::default(), tasks);
-    addr
+    let (left, ended) = mpsc::channel(10);
+    let name_server = NameServer { broker, left };
+    listener.serve(Arc::new(name_server), Limits::default(), tasks);
+    (addr, ended)
 }
 
 /// An address at which nobody listens.
@@ -118,9 +134,11 @@ async fn without_a_name_server_the_error_says_so() {
 async fn dropping_the_client_ends_its_tasks() {
     let tasks = Tasks::root();
     let name_server_tasks = Tasks::root();
-    let name_server = name_server(nobody().await, &name_server_tasks).await;
+    let (name_server, mut ended) = name_server_that_tells(nobody().await, &name_server_tasks).await;
     let client = Client::connect(Config::new([name_server]), &tasks);
     client.queues("t").await.unwrap();
     drop(client);
-    tasks.close(Duration::from_secs(5)).await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(20), ended.recv()).await;
+    assert!(end.is_ok_and(|peer| peer.is_some()));
+    assert!(!tasks.is_cancelled(), "only its own");
 }
