@@ -47,7 +47,6 @@ impl Serve for Taker {
             at,
             reply,
             within: WITHIN,
-            late: ResponseCode::FLUSH_DISK_TIMEOUT,
         })
     }
 }

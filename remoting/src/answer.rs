@@ -79,16 +79,18 @@ pub struct Gated {
     pub gate: Watermark,
     pub at: u64,
     pub reply: Reply,
-    /// After this long the reply goes out with `late` as its code.
+    /// After this long the reply goes out as [`OVERDUE`].
     pub within: Duration,
-    pub late: ResponseCode,
 }
 
+/// A watermark that replies wait for says what is on disk.
+const OVERDUE: ResponseCode = ResponseCode::FLUSH_DISK_TIMEOUT;
+
 /// What is said instead of `reply` when its gate was not reached in time.
-pub(crate) fn overdue(reply: Reply, late: ResponseCode) -> Reply {
+pub(crate) fn overdue(reply: Reply) -> Reply {
     Reply {
-        code: late,
-        remark: late.name().map(Into::into),
+        code: OVERDUE,
+        remark: OVERDUE.name().map(Into::into),
         ..reply
     }
 }

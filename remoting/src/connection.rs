@@ -25,7 +25,7 @@ use crate::answer::{Answer, Call, ReplyTo, Serve};
 use crate::gated_replies::GatedReplies;
 use crate::limits::Limits;
 use crate::outgoing::{Outgoing, Queued, Unsent};
-use crate::pace::{Pace, TICK};
+use crate::pace::{Late, Pace, TICK};
 use crate::peer::{Departure, Outbox, Peer};
 use crate::room::{Queue, Share};
 
@@ -39,10 +39,8 @@ enum Broken {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("{0}")]
-    Limit(&'static str),
-    #[error("silent for too long")]
-    Idle,
+    #[error(transparent)]
+    Late(#[from] Late),
 }
 
 /// What the task waited for and got.
@@ -114,7 +112,7 @@ impl Connection {
         match self.serve_until_closed(&mut input, &output, &stop).await {
             Ok(()) => {}
             // No fault, and thousands may leave so at once.
-            Err(broken @ (Broken::Io(_) | Broken::Idle)) => {
+            Err(broken @ (Broken::Io(_) | Broken::Late(Late::Idle))) => {
                 tracing::debug!(peer = %self.peer.addr(), reason = %broken, "connection ended");
             }
             Err(broken) => {
@@ -184,15 +182,8 @@ impl Connection {
         stop: &CancellationToken,
         timer: Pin<&mut Sleep>,
     ) -> io::Result<Event> {
-        // Reads come first and need not run dry: while they last, nothing below them is looked at.
-        if self.pace.moved >= timer.deadline() {
-            return Ok(if !self.peer.is_open() {
-                Event::Closed
-            } else if stop.is_cancelled() && !self.stopping {
-                Event::Stop
-            } else {
-                Event::Tick
-            });
+        if let Some(event) = self.due_without_waiting(stop, timer.deadline()) {
+            return Ok(event);
         }
         let may_read = !self.stopping && self.has_room() && !self.share.must_wait();
         let may_take = self.has_space();
@@ -225,6 +216,20 @@ impl Connection {
             () = timer => Ok(Event::Tick),
             () = peer.closed() => Ok(Event::Closed),
             () = stop.cancelled(), if !self.stopping => Ok(Event::Stop),
+        }
+    }
+
+    /// Reads come first and need not run dry: while they last, nothing below them is looked at. So
+    /// the last three are looked at here, whenever a tick is due.
+    fn due_without_waiting(&self, stop: &CancellationToken, tick: Instant) -> Option<Event> {
+        if self.pace.moved < tick {
+            None
+        } else if !self.peer.is_open() {
+            Some(Event::Closed)
+        } else if stop.is_cancelled() && !self.stopping {
+            Some(Event::Stop)
+        } else {
+            Some(Event::Tick)
         }
     }
 
@@ -360,32 +365,15 @@ impl Connection {
         self.peer.hear();
     }
 
-    /// Looks at every deadline; an idle connection is not looked at again before it is due.
-    fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Broken> {
+    /// An idle connection is not looked at again before a deadline is due.
+    fn tick(&mut self, timer: Pin<&mut Sleep>) -> Result<(), Late> {
         let now = Instant::now();
-        let too_long = |since: Option<Instant>| {
-            since.is_some_and(|since| now >= since + self.limits.write_stall)
-        };
-        if too_long(self.pace.stuck) {
-            return Err(Broken::Limit("the peer does not take its answers"));
-        }
         let crowded = self.share.must_wait();
         self.pace.crowded = crowded.then(|| self.pace.crowded.unwrap_or(now));
-        if too_long(self.pace.crowded) {
-            return Err(Broken::Limit("all connections hold too much"));
-        }
-        if !self.pace.framed
-            && !self.input.is_empty()
-            && now >= self.pace.first_byte + self.limits.first_frame
-        {
-            return Err(Broken::Limit("no whole first frame in time"));
-        }
-        let idle_at = self.pace.heard + self.limits.idle;
-        if now >= idle_at {
-            return Err(Broken::Idle);
-        }
+        let has_input = !self.input.is_empty();
+        self.pace.check(now, &self.limits, has_input)?;
         self.gated.release_overdue(now, &mut self.unsent);
-        let busy = !self.gated.is_empty() || !self.unsent.is_empty() || !self.input.is_empty();
+        let busy = !self.gated.is_empty() || !self.unsent.is_empty() || has_input;
         self.pace.ticking = busy || now < self.pace.moved + TICK;
         if self.pace.ticking {
             timer.reset(now + TICK);
@@ -393,7 +381,7 @@ impl Connection {
             self.input = BytesMut::new();
             self.unsent.shrink();
             self.gated.shrink();
-            timer.reset(idle_at);
+            timer.reset(self.pace.heard + self.limits.idle);
         }
         Ok(())
     }

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, BytesMut};
+use proto::remoting::Reply;
 use proto::remoting::frame::Frame;
 use proto::remoting::header::Serialization;
-use proto::remoting::{Reply, ResponseCode};
 use runtime::{Reached, Stopped, Watermark};
 use tokio::time::Instant;
 
@@ -29,7 +29,6 @@ struct Waiting {
     at: u64,
     bytes: usize,
     until: Instant,
-    late: ResponseCode,
     opaque: i32,
     how: Serialization,
 }
@@ -46,7 +45,6 @@ impl GatedReplies {
             at: gated.at,
             bytes: self.encoded.len() - before,
             until: now + gated.within,
-            late: gated.late,
             opaque,
             how,
         });
@@ -96,7 +94,7 @@ impl GatedReplies {
         self.release(to);
         while let Some(first) = self.waiting.pop_front_if(|first| now >= first.until) {
             let reply = read_back(self.encoded.split_to(first.bytes)).unwrap_or_else(Reply::ok);
-            to.reply(first.opaque, first.how, overdue(reply, first.late));
+            to.reply(first.opaque, first.how, overdue(reply));
         }
         self.assert_whole();
     }
@@ -178,14 +176,13 @@ mod tests {
                 at,
                 reply: Reply::ok(),
                 within: std::time::Duration::ZERO,
-                late: ResponseCode::FLUSH_DISK_TIMEOUT,
             };
             replies.push((1, Serialization::Binary), gated, now);
         }
         gate.advance(5);
         let (mut on_time, mut late) = (BytesMut::new(), Unsent::default());
         put_reply(1, Serialization::Binary, &Reply::ok(), &mut on_time);
-        let overdue = overdue(Reply::ok(), ResponseCode::FLUSH_DISK_TIMEOUT);
+        let overdue = overdue(Reply::ok());
         late.reply(1, Serialization::Binary, overdue);
         replies.release_overdue(now, &mut out);
         assert_eq!(out.bytes(), on_time.len() + late.bytes());

@@ -61,7 +61,7 @@ impl LocalEnd {
                 Ok(match tokio::time::timeout(gated.within, reached).await {
                     Ok(Ok(())) => gated.reply,
                     Ok(Err(_)) => stopped(),
-                    Err(_) => overdue(gated.reply, gated.late),
+                    Err(_) => overdue(gated.reply),
                 })
             }
         }

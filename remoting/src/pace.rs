@@ -6,11 +6,26 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::limits::Limits;
+
 /// While a connection is busy its deadlines are looked at this often: an answer that says "too late"
 /// after 5 s is at most a tenth late itself.
 pub(crate) const TICK: Duration = Duration::from_millis(400);
 
-/// When things last happened; see `Connection::tick`.
+/// What a peer took too long for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Late {
+    #[error("the peer does not take its answers")]
+    Stuck,
+    #[error("all connections hold too much")]
+    Crowded,
+    #[error("no whole first frame in time")]
+    FirstFrame,
+    #[error("silent for too long")]
+    Idle,
+}
+
+/// When things last happened.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// When the first bytes of a first frame came.
@@ -40,12 +55,59 @@ impl Pace {
         }
     }
 
+    /// Looks at every deadline. `has_input`: of a frame that is not whole, or had to wait.
+    pub(crate) fn check(&self, now: Instant, limits: &Limits, has_input: bool) -> Result<(), Late> {
+        let over = |since: Instant, most: Duration| now >= since + most;
+        let stalled = |since: Option<Instant>| since.is_some_and(|at| over(at, limits.write_stall));
+        if stalled(self.stuck) {
+            Err(Late::Stuck)
+        } else if stalled(self.crowded) {
+            Err(Late::Crowded)
+        } else if !self.framed && has_input && over(self.first_byte, limits.first_frame) {
+            Err(Late::FirstFrame)
+        } else if over(self.heard, limits.idle) {
+            Err(Late::Idle)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Something moves: from now on there are ticks.
     pub(crate) fn moved_now(&mut self, timer: Pin<&mut Sleep>) {
         self.moved = Instant::now();
         if !self.ticking {
             self.ticking = true;
             timer.reset(self.moved + TICK);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_over_at_its_moment_and_not_before() {
+        let limits = Limits::default();
+        let start = Instant::now();
+        let fresh = || Pace {
+            framed: true,
+            ..Pace::new(start)
+        };
+        let (mut stuck, mut crowded, mut begun) = (fresh(), fresh(), fresh());
+        stuck.stuck = Some(start);
+        crowded.crowded = Some(start);
+        begun.framed = false;
+        for (pace, has_input, most, late) in [
+            (&stuck, false, limits.write_stall, Late::Stuck),
+            (&crowded, false, limits.write_stall, Late::Crowded),
+            (&begun, true, limits.first_frame, Late::FirstFrame),
+            (&begun, false, limits.idle, Late::Idle),
+            (&fresh(), true, limits.idle, Late::Idle),
+        ] {
+            let just_before = start + most - Duration::from_millis(1);
+            assert_eq!(pace.check(just_before, &limits, has_input), Ok(()));
+            assert_eq!(pace.check(start + most, &limits, has_input), Err(late));
         }
     }
 }

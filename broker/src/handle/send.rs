@@ -246,7 +246,6 @@ pub(super) fn gated(
         at: last.end.0,
         reply: Reply::ok().with(sent),
         within,
-        late: ResponseCode::FLUSH_DISK_TIMEOUT,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::remoting::{Reply, ResponseCode};
+use proto::remoting::Reply;
 use remoting::{Answer, Call, Gated, Limits, Replier};
 use runtime::Watermark;
 use tokio::sync::mpsc;
@@ -15,7 +15,6 @@ fn gated(call: &Call, gate: &Watermark, at: u64) -> Gated {
         at,
         reply: echoed(call),
         within: WAIT,
-        late: ResponseCode::FLUSH_DISK_TIMEOUT,
     }
 }
 
