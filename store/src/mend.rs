@@ -13,7 +13,7 @@ use crate::{Config, Store};
 /// Units before the wrong one that may be wrong as well.
 const UNITS_BACK_MAX: u64 = 64;
 
-/// compat: the `messageDelayLevel` that `MessageStoreConfig` has:
+/// compat: MessageStoreConfig `messageDelayLevel`:
 /// 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h
 const DELAY_LEVELS_S: [i64; 18] = [
     1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,

@@ -190,7 +190,8 @@ impl Recovery {
         let (read_from, end) = match (good_to, end) {
             (Some(good_to), Some(end)) => (good_to, end),
             _ => {
-                vouched = Default::default();
+                // Fits no sum of ends: they are made again until a checkpoint knows them.
+                vouched = (u64::MAX, IndexPosition::default());
                 (start, self.rebuild(start)?)
             }
         };
@@ -272,16 +273,12 @@ impl Recovery {
     }
 
     /// Writes down what was good before the log was read. The run of the machine stays the one that
-    /// was lost, and queues that were made again fit no sum: what follows from either must not be
-    /// forgotten when this start ends before its first checkpoint.
+    /// was lost: what follows from it must not be forgotten when this start ends before its first
+    /// checkpoint.
     fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
         let boot_id = match self.checkpoint.known {
             Some(known) if self.opened.lost_power => known.boot_id,
             _ => self.disk.boot_id(),
-        };
-        let units = match self.opened.queues_rebuilt {
-            true => u64::MAX,
-            false => units,
         };
         let known = Some(Known {
             good_to,

@@ -6,6 +6,7 @@ mod damage;
 mod ended;
 mod faults;
 mod full;
+mod halves;
 mod hostile;
 mod inspect;
 mod model;
