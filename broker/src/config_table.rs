@@ -3,7 +3,7 @@
 //! Invariant: a row that can be found is on disk, and a change has moved the version. What peers add
 //! has limits, so that the file can always be written and read again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl<R: Row> ConfigTable<R> {
     }
 
     /// Like [`ConfigTable::all`], of those rows that are there.
-    pub(crate) fn some(&self, names: &[String]) -> R::File {
+    pub(crate) fn some(&self, names: &BTreeSet<String>) -> R::File {
         let rows = self.rows.read();
         let found = names.iter().filter_map(|name| rows.by_name.get(&**name));
         let by_name = found.map(|row| (row.name().to_owned(), R::clone(row)));

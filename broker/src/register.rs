@@ -1,13 +1,14 @@
 //! Telling name servers what this broker has. One task a server: it registers at once, then each
 //! period, whenever something changed, and right after the link to the server broke. A new topic is
-//! announced to all of them before its first message is acknowledged. More topics than fit into a
-//! frame are registered in parts; a server then forgets none by itself.
+//! announced to all of them before its first message is acknowledged.
 //!
-//! Invariant: what a server is told is looked up when it is its turn, so the newest comes last.
+//! Invariants: what a server is told is looked up when it is its turn, so the newest comes last; and
+//! what it may not have heard goes with a version that it has not seen, because it takes no changes
+//! with one that it has.
 
 mod standing;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proto::Text;
 use proto::remoting::Request;
-use proto::remoting::config::{DataVersion, TopicConfig, TopicTable};
+use proto::remoting::config::{DataVersion, TopicTable};
 use proto::remoting::naming::{BrokerOf, RegisterBody, RegisterBroker};
 use remoting::{Limits, Peer, Serve, Unserved, dial, local_link};
 use runtime::Tasks;
@@ -30,8 +31,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a new topic waits for the slowest server before its first message goes on.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Topics of one registration, as JSON: half of what Apache's servers take in a frame.
-const PART_BYTES_MAX: usize = 8 << 20;
 
 /// Where a name server is.
 #[derive(Clone)]
@@ -79,19 +78,56 @@ struct Server {
     /// Held from looking up topics until the server has answered.
     line: tokio::sync::Mutex<Line>,
     standing: Mutex<Standing>,
+    /// Topics that are new or changed, and that it has not said to have taken.
+    owed: Mutex<BTreeSet<String>>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Line {
     peer: Option<Peer>,
-    /// The version that was sent last.
+    /// The version of our topics that was sent last, and how it was told.
+    version: DataVersion,
     told: DataVersion,
+}
+
+impl Line {
+    /// How a version of our topics is told: one that was sent before in `other` words, if so wanted.
+    fn tell(&mut self, version: &DataVersion, other: bool) -> DataVersion {
+        if self.version != *version {
+            self.version = version.clone();
+            self.told = version.clone();
+        } else if other {
+            self.told.timestamp -= 1;
+        }
+        self.told.clone()
+    }
 }
 
 impl Server {
     fn standing(&self) -> Standing {
         *self.standing.lock()
+    }
+
+    fn take_owed(&self) -> Owed<'_> {
+        let names = std::mem::take(&mut *self.owed.lock());
+        Owed {
+            server: self,
+            names,
+        }
+    }
+}
+
+/// Topics that a server is about to be told of. Unless it took them, they are owed again, also when
+/// nobody waits for its answer any more.
+struct Owed<'s> {
+    server: &'s Server,
+    names: BTreeSet<String>,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.server.owed.lock().append(&mut self.names);
     }
 }
 
@@ -107,6 +143,7 @@ impl Registrar {
                 place,
                 line: tokio::sync::Mutex::default(),
                 standing: Mutex::new(Standing::New),
+                owed: Mutex::default(),
                 changed: Notify::new(),
             })
         };
@@ -146,7 +183,7 @@ impl Registrar {
         let mut retry_after = RETRY_AFTER;
         loop {
             let before = server.standing();
-            let known = matches!(before, Standing::Known | Standing::Behind);
+            let known = before == Standing::Known;
             let peer = server.line.lock().await.peer.clone();
             let broken = async {
                 match &peer {
@@ -183,7 +220,7 @@ impl Registrar {
         let after = outcome.as_ref().err().map_or(Standing::Known, Into::into);
         let before = std::mem::replace(&mut *server.standing.lock(), after);
         match outcome {
-            Ok(()) if !matches!(before, Standing::Known | Standing::Behind) => {
+            Ok(()) if before != Standing::Known => {
                 tracing::info!(name_server = ?server.place, "registered");
             }
             // Only the first failure in a row is logged.
@@ -196,45 +233,27 @@ impl Registrar {
 
     async fn send_all(&self, server: &Server, line: &mut Line) -> Result<(), RegisterError> {
         let peer = self.reach(server, line).await?;
+        let mut owed = server.take_owed();
         let mut all = self.topics.all();
-        let mut is_part = None;
-        loop {
-            let some = next_part(&mut all.topic_config_table);
-            let rest = all.topic_config_table.len();
-            if rest > 0 {
-                is_part = Some(true);
-            }
-            let mut data_version = all.data_version.clone();
-            if server.standing() != Standing::Known {
-                // A server takes changes only with a version that it does not have. One that knows
-                // them keeps what an operator closed to writers.
-                data_version.timestamp -= rest as i64;
-            }
-            let part = TopicTable {
-                data_version,
-                topic_config_table: some,
-                ..TopicTable::default()
-            };
-            line.told = part.data_version.clone();
-            self.send(&peer, part, is_part).await?;
-            if rest == 0 {
-                return Ok(());
-            }
-        }
+        all.data_version = line.tell(&all.data_version, !owed.names.is_empty());
+        self.send(&peer, all, None).await?;
+        owed.names.clear();
+        Ok(())
     }
 
     /// Tells every server of topics that are new or changed, and waits for them a short while.
     pub(crate) async fn announce(self: &Arc<Self>, topics: Vec<String>) {
         let mut calls = JoinSet::new();
         for server in &self.servers {
-            let (me, server, topics) = (Arc::clone(self), Arc::clone(server), topics.clone());
+            server.owed.lock().extend(topics.iter().cloned());
+            let (me, server) = (Arc::clone(self), Arc::clone(server));
             calls.spawn(async move {
                 let mut line = server.line.lock().await;
                 let standing = server.standing();
                 // A server that does not know us yet wants to hear everything; one that did not
                 // take everything is told later.
                 let told = !matches!(standing, Standing::New | Standing::Away)
-                    && me.send_some(&server, &mut line, &topics).await.is_ok();
+                    && me.send_owed(&server, &mut line).await.is_ok();
                 if !told && standing != Standing::Unwilling {
                     me.register_with(&server, &mut line).await;
                 }
@@ -244,12 +263,6 @@ impl Registrar {
             .await
             .is_err()
         {
-            for server in &self.servers {
-                let mut standing = server.standing.lock();
-                if *standing == Standing::Known {
-                    *standing = Standing::Behind;
-                }
-            }
             self.all_changed();
         }
     }
@@ -261,20 +274,18 @@ impl Registrar {
             .for_each(|server| server.changed.notify_one());
     }
 
-    async fn send_some(
-        &self,
-        server: &Server,
-        line: &mut Line,
-        topics: &[String],
-    ) -> Result<(), RegisterError> {
-        let peer = self.reach(server, line).await?;
-        let mut some = self.topics.some(topics);
-        if some.data_version == line.told {
-            // Others were told with this version, and a changed topic needs one of its own.
-            some.data_version.timestamp -= 1;
+    async fn send_owed(&self, server: &Server, line: &mut Line) -> Result<(), RegisterError> {
+        let mut owed = server.take_owed();
+        if owed.names.is_empty() {
+            // Who had the line before told of them too.
+            return Ok(());
         }
-        line.told = some.data_version.clone();
-        self.send(&peer, some, Some(true)).await
+        let peer = self.reach(server, line).await?;
+        let mut some = self.topics.some(&owed.names);
+        some.data_version = line.tell(&some.data_version, true);
+        self.send(&peer, some, Some(true)).await?;
+        owed.names.clear();
+        Ok(())
     }
 
     async fn send(
@@ -374,39 +385,40 @@ impl Registrar {
     }
 }
 
-/// Takes as many topics as fit into a registration, but at least one.
-fn next_part(topics: &mut BTreeMap<String, TopicConfig>) -> BTreeMap<String, TopicConfig> {
-    let mut bytes = 0;
-    let beyond = topics.iter().enumerate().find(|(count, (name, topic))| {
-        bytes += name.len() + 4 + proto::json::write(topic).len();
-        *count > 0 && bytes > PART_BYTES_MAX
-    });
-    let beyond = beyond.map(|(_, (name, _))| name.clone());
-    let rest = beyond.map(|name| topics.split_off(&name));
-    std::mem::replace(topics, rest.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proto::remoting::config::TopicConfig;
     use proto::remoting::{Reply, ResponseCode};
-    use remoting::{Answer, Call};
+    use remoting::{Answer, Call, Replier};
     use tokio::time::Instant;
 
     use super::*;
 
     /// Takes down what it is told, and refuses so many registrations.
+    #[derive(Default)]
     struct NameServerThatRefuses {
         left: Mutex<usize>,
+        /// The next registrations have no answer.
+        silent: Mutex<usize>,
+        unanswered: Mutex<Vec<Replier>>,
         told: Mutex<Vec<(RegisterBroker, RegisterBody)>>,
     }
 
     impl Serve for NameServerThatRefuses {
-        fn answer(&self, call: Call) -> Answer {
-            let Request::RegisterBroker { fields, body } = call.request else {
+        fn answer(&self, mut call: Call) -> Answer {
+            let Request::RegisterBroker { fields, body } = &call.request else {
                 return Reply::ok().into();
             };
-            let body = proto::json::read(&body).unwrap();
-            self.told.lock().push((fields, body));
+            let body = proto::json::read(body).unwrap();
+            self.told.lock().push((fields.clone(), body));
+            let mut silent = self.silent.lock();
+            if *silent > 0 {
+                *silent -= 1;
+                self.unanswered.lock().push(call.hold());
+                return Answer::Held;
+            }
             let mut left = self.left.lock();
             if *left > 0 {
                 *left -= 1;
@@ -428,7 +440,7 @@ mod tests {
         let topics = Arc::new(Topics::load(folder.path().join("topics.json")).unwrap());
         let server = Arc::new(NameServerThatRefuses {
             left: Mutex::new(refusals),
-            told: Mutex::default(),
+            ..NameServerThatRefuses::default()
         });
         let identity = Identity {
             cluster: "c".into(),
@@ -459,13 +471,6 @@ mod tests {
 
     fn topic(name: &str) -> TopicConfig {
         TopicConfig::new(name, 4, 6)
-    }
-
-    /// A topic of about 7 KiB.
-    fn large(n: i32) -> TopicConfig {
-        let mut large = topic(&format!("t{n:04}"));
-        large.attributes = [("a".to_owned(), "x".repeat(7000))].into();
-        large
     }
 
     #[tokio::test(start_paused = true)]
@@ -524,35 +529,38 @@ mod tests {
         let expected = [Some(&topic("t")), None, Some(&wider), Some(&wider)];
         assert!(topics.eq(expected));
     }
-
-    #[tokio::test]
-    async fn more_topics_than_fit_into_a_frame_are_registered_in_parts() {
-        let desk = desk(0);
-        desk.topics
-            .add((0..1300).map(large).collect(), 1000)
-            .unwrap();
-        let server = Arc::clone(&desk.registrar.servers[0]);
-        for versions_differ in [true, false] {
-            desk.register(&server).await;
-            let told = std::mem::take(&mut *desk.server.told.lock());
-            assert_eq!(told.len(), 2);
-            let tables = told.into_iter().map(|(fields, body)| {
-                let sent = proto::json::write(&body).len();
-                assert!(
-                    fields.is_part == Some(true) && sent < PART_BYTES_MAX + 1000,
-                    "{sent}"
-                );
-                body.topic_config_serialize_wrapper
+    /// A server takes changes only with a version that it does not have, and whether it took what it did
+    /// not answer is not known.
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_did_not_answer_in_time_learns_of_all_changes() {
+        for took_what_it_did_not_answer in [false, true] {
+            let desk = desk(0);
+            desk.topics.add(vec![topic("t"), topic("u")], 0).unwrap();
+            desk.registrar.start().await;
+            let known = desk.server.told.lock().len();
+            let wider = ["t", "u"].map(|name| TopicConfig::new(name, 8, 6));
+            desk.topics.add(wider.to_vec(), 1000).unwrap();
+            *desk.server.silent.lock() = 1;
+            let announce = |name: &str| desk.registrar.announce(vec![name.to_owned()]);
+            tokio::join!(announce("t"), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                announce("u").await;
             });
-            let tables: Vec<_> = tables.collect();
-            let mut versions: Vec<_> = tables.iter().map(|table| &table.data_version).collect();
-            assert_eq!(versions.last(), Some(&&desk.topics.version()));
-            versions.dedup();
-            assert_eq!(versions.len(), if versions_differ { 2 } else { 1 });
-            let sent = tables
-                .into_iter()
-                .flat_map(|table| table.topic_config_table);
-            assert!(sent.eq(desk.topics.all().topic_config_table));
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let mut has = (DataVersion::default(), BTreeMap::new());
+            for (nth, (_, body)) in desk.server.told.lock().iter().enumerate() {
+                let table = body.topic_config_serialize_wrapper.clone();
+                if nth == known && !took_what_it_did_not_answer {
+                    continue;
+                }
+                if has.0 != table.data_version {
+                    has.1.extend(table.topic_config_table);
+                }
+                has.0 = table.data_version;
+            }
+            for topic in wider {
+                assert_eq!(has.1.get(&topic.topic_name), Some(&topic));
+            }
         }
     }
 }

@@ -161,7 +161,9 @@ impl Running {
         if let Err(late) = self.front_tasks.close(grace).await {
             tracing::warn!(%late, "closed connections that were not finished");
         }
-        let log_ended = self.log_tasks.close(grace).await;
+        if let Err(late) = self.log_tasks.close(grace).await {
+            tracing::error!(%late, "the log did not stop in time");
+        }
         // A full disk must not keep it from being closed.
         state_file::give_back_room(&config_dir(&self.broker.config()));
         let now_ms = clock::now_ms();
@@ -169,11 +171,10 @@ impl Running {
         state.topics.fold()?;
         state.groups.fold()?;
         state.offsets.fold(now_ms)?;
-        // A batch may be on its way still: the next start must look at the log.
-        log_ended.map_err(|late| {
-            tracing::error!(%late, "the log did not stop in time");
-            StopError::LogBusy
-        })?;
+        if self.broker.gates.written.outcome(u64::MAX).is_none() {
+            // The writer has not ended: the next start must look for what it is about to write.
+            return Err(StopError::LogBusy);
+        }
         Ok(self.broker.store.close()?)
     }
 }

@@ -185,8 +185,7 @@ const ROUTES: &[K] = &[
     K::new(
         "deleteTopicWithBrokerRegistration",
         |c| &mut c.routes.forget_unregistered_topics,
-        "Whether a topic that a broker no longer registers is forgotten. Not if it has so many (8 MiB) \
-         that it registers them in parts.",
+        "Whether a topic that a broker no longer registers is forgotten.",
     )
     .live(),
     K::new(

@@ -9,7 +9,7 @@
 //!  72  u64 good_to: below it log, queues and index are durable
 //!  80  u64 units: the sum of the ends of all queues at that point
 //!  88  [16] boot id of the machine that wrote this
-//! 104  u64 1 after a clean close
+//! 104  u64 flags: 1 after a clean close; 2 when power was lost and nothing was persisted since
 //! 112  u32 number of index files
 //! 116  u32 number of the next entry in the last one
 //! 120  u64 from this log offset on every record carries a CRC of its own
@@ -31,6 +31,8 @@ const PAGE_BYTES: u64 = 4096;
 const SECTOR_BYTES: usize = 512;
 const MAGIC: &[u8; 8] = b"gantry 1";
 const CRC_AT: usize = 128;
+const CLOSED: u64 = 1;
+const LOST_POWER: u64 = 2;
 const OURS: std::ops::Range<usize> = 64..136;
 
 /// RocketMQ's part: store times in milliseconds.
@@ -48,6 +50,8 @@ pub(crate) struct Known {
     pub(crate) units: u64,
     pub(crate) boot_id: [u8; 16],
     pub(crate) closed: bool,
+    /// Said again by each start until one has persisted.
+    pub(crate) lost_power: bool,
     pub(crate) index: IndexPosition,
     /// Records from here on are sealed; one that is not is damaged.
     pub(crate) sealed_from: u64,
@@ -112,7 +116,8 @@ impl Checkpoint {
             good_to: number(72),
             units: number(80),
             boot_id,
-            closed: number(104) == 1,
+            closed: number(104) & CLOSED != 0,
+            lost_power: number(104) & LOST_POWER != 0,
             index: IndexPosition {
                 files: (number(112) >> 32) as u32,
                 count: (number(112) & 0xFFFF_FFFF) as u32,
@@ -133,7 +138,9 @@ impl Checkpoint {
             put(72, &known.good_to.to_be_bytes());
             put(80, &known.units.to_be_bytes());
             put(88, &known.boot_id);
-            put(104, &u64::from(known.closed).to_be_bytes());
+            let flag = |is_set: bool, flag: u64| if is_set { flag } else { 0 };
+            let flags = flag(known.closed, CLOSED) | flag(known.lost_power, LOST_POWER);
+            put(104, &flags.to_be_bytes());
             put(112, &known.index.files.to_be_bytes());
             put(116, &known.index.count.to_be_bytes());
             put(120, &known.sealed_from.to_be_bytes());
@@ -172,6 +179,7 @@ mod tests {
             units: 77,
             boot_id: [9; 16],
             closed: true,
+            lost_power: true,
             index: IndexPosition { files: 3, count: 9 },
             sealed_from: 11,
         }),

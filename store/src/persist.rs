@@ -91,6 +91,7 @@ impl Store {
                 units: target.units,
                 boot_id: self.disk.boot_id(),
                 closed,
+                lost_power: false,
                 index,
                 sealed_from: self.log.sealed_from(),
             }),

@@ -9,7 +9,11 @@ use std::io;
 use crate::Store;
 use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
-use crate::read::ReadError;
+use crate::read::{ReadError, wrong_unit};
+
+/// How much of the log is read for one damaged queue. The caretaker has other work, and a start that
+/// stays too low for a while does no harm.
+const SCAN_BYTES_MAX: u64 = 256 << 20;
 
 impl Store {
     /// Moves the start of all queues behind what is gone and removes files that hold nothing more.
@@ -34,8 +38,11 @@ impl Store {
             (state.min, state.end())
         };
         let first = self.first_in_log(queue, min..end, log_start)?;
-        if first > min {
-            queue.state.lock().min = first;
+        // A topic that was deleted meanwhile may have come again, with files of the same names; that
+        // waits here.
+        let mut state = queue.state.lock();
+        if first > min && !state.deleted {
+            state.min = first;
             self.queue_files
                 .remove_below(&queue.topic, queue.id, min, first)?;
         }
@@ -96,6 +103,9 @@ impl Store {
                 break;
             }
             known += 1;
+        }
+        if queue.state.lock().deleted || limit.saturating_sub(log_start) > SCAN_BYTES_MAX {
+            return Err(wrong_unit(queue, known));
         }
         // A topic that was deleted and made again has older records with the same offsets.
         let (mut first, mut next) = (known, known);

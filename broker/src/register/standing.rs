@@ -9,8 +9,6 @@ pub(super) enum Standing {
     New,
     /// It knows all our topics, but for those that are announced one by one.
     Known,
-    /// So it was, but it may have missed some of those.
-    Behind,
     /// There is no link to it, or nobody answers.
     Away,
     /// It did not take all topics.

@@ -171,7 +171,8 @@ impl Recovery {
     /// Makes the store good. One that `resumes` a salvage does not see all that was damaged.
     fn run(&mut self, resumes: bool) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
-        self.opened.lost_power = !self.opened.was_clean && !self.same_boot();
+        let was_told = self.checkpoint.known.is_some_and(|known| known.lost_power);
+        self.opened.lost_power = !self.opened.was_clean && (was_told || !self.same_boot());
         if self.config.salvage {
             self.opened.salvaged = self.salvage()?;
         }
@@ -272,19 +273,15 @@ impl Recovery {
             .sum()
     }
 
-    /// Writes down what was good before the log was read. The run of the machine stays the one that
-    /// was lost: what follows from it must not be forgotten when this start ends before its first
-    /// checkpoint.
+    /// Writes down what was good before the log was read, in the run of the machine that it is now.
     fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
-        let boot_id = match self.checkpoint.known {
-            Some(known) if self.opened.lost_power => known.boot_id,
-            _ => self.disk.boot_id(),
-        };
+        let boot_id = self.disk.boot_id();
         let known = Some(Known {
             good_to,
             units,
             boot_id,
             closed: false,
+            lost_power: self.opened.lost_power,
             index,
             sealed_from: self.sealed_from,
         });

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use store::files::{Disk, MemoryDisk};
-use store::{PersistError, WriteError};
+use store::{OpenError, PersistError, WriteError};
 
 use crate::support::*;
 
@@ -93,4 +93,28 @@ fn a_batch_is_not_made_readable_before_the_one_before_it() {
         batches.push(batch.expect("a batch"));
     }
     store.dispatch(batches.remove(1), &mut |_| {});
+}
+
+/// What was acknowledged since the power came back is no torn end.
+#[test]
+fn damage_after_a_power_loss_and_a_kill_refuses_the_start() {
+    let disk = disk();
+    let (store, _) = open(&disk);
+    send(&store, TOPIC, 0, &body(0));
+    drop(store);
+    disk.crash(&mut || false);
+    let (store, opened) = open(&disk);
+    assert!(opened.lost_power);
+    let places: Vec<_> = (1..5).map(|n| send(&store, TOPIC, 0, &body(n))).collect();
+    drop(store);
+    disk.kill();
+    let sound = disk.fork();
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    let mut bytes = disk.content(log).expect("the log");
+    bytes[usize::try_from(places[1].log_offset.0).expect("small") + 30] ^= 1;
+    disk.set_content(log, bytes);
+    assert!(matches!(try_open(&disk), Err(OpenError::Damaged(_))));
+    let (store, opened) = open(&sound);
+    assert!(opened.lost_power, "nothing was persisted since");
+    assert_eq!(bodies(&store, TOPIC, 0, 0), expected(5));
 }
