@@ -233,6 +233,12 @@ pub struct Report {
     /// Seconds before it that do not count
     #[arg(long, default_value = "0.5", value_parser = seconds)]
     pub warm: Duration,
+    /// Messages that nobody reads in part backlog
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+    pub backlog: u64,
+    /// Topics in part topics
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub topics: u32,
     /// Results; what is in it already and not measured again stays
     #[arg(long, value_name = "FILE")]
     pub json: PathBuf,
@@ -257,6 +263,14 @@ pub enum Part {
     Http,
     /// Start times and resident memory
     Start,
+    /// Pulls from the page cache, to each --other's
+    Pulls,
+    /// Pulls from the disk, to reading the log's files (4 GiB in --dir)
+    Cold,
+    /// Sending to and reading a queue that nobody reads (4 GiB in --dir)
+    Backlog,
+    /// Sending to many topics, to one's
+    Topics,
 }
 
 /// A broker that somebody else started.

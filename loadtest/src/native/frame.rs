@@ -17,6 +17,16 @@ pub(crate) const SENDS_MAX: u32 = i32::MAX.cast_unsigned() - FIRST_OPAQUE;
 /// Stands in the template where a unique id goes: run, producer and sequence in hex.
 const ID: &str = "5EED5EED5EED5EED5EED5EED5EED5EED";
 const QUEUE: i32 = 10;
+/// With so many digits ends the name of a topic that is one of many.
+const TOPIC_DIGITS: usize = 5;
+
+/// Where a send goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct To {
+    /// Its number, if it is one of many.
+    pub(crate) topic: Option<u32>,
+    pub(crate) queue: u32,
+}
 
 /// One send, ready to be sent again and again.
 #[derive(Clone, Debug)]
@@ -24,6 +34,7 @@ pub(crate) struct SendFrame {
     bytes: Vec<u8>,
     how: Serialization,
     opaque_at: usize,
+    topic_end: usize,
     queue_at: usize,
     id_at: usize,
     body_at: usize,
@@ -63,6 +74,8 @@ impl SendFrame {
             Serialization::Binary => 8 + 5,
         };
         let queue_at = behind(&bytes, queue);
+        // Only numbered topics are looked for, and their names are nowhere else in it.
+        let topic_end = behind(&bytes, topic.as_bytes());
         let id_at = behind(&bytes, ID.as_bytes()) - ID.len();
         let body_at = bytes.len();
         bytes.extend((b'a'..=b'z').cycle().take(size));
@@ -70,6 +83,7 @@ impl SendFrame {
             bytes,
             how,
             opaque_at,
+            topic_end,
             queue_at,
             id_at,
             body_at,
@@ -77,16 +91,20 @@ impl SendFrame {
     }
 
     /// Appends the send number `payload.sequence` of its connection.
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, queue: u32, payload: &Payload, checked: bool) {
+    pub(crate) fn put(&mut self, out: &mut Vec<u8>, to: To, payload: &Payload, checked: bool) {
         let opaque = opaque_of(payload.sequence);
         match self.how {
-            Serialization::Json => decimal(self.part(self.opaque_at, 10), opaque),
+            Serialization::Json => decimal(self.part(self.opaque_at, 10), opaque.into()),
             Serialization::Binary => {
                 self.part(self.opaque_at, 4)
                     .copy_from_slice(&opaque.to_be_bytes());
             }
         }
-        decimal(self.part(self.queue_at, 2), queue);
+        if let Some(topic) = to.topic {
+            let part = self.part(self.topic_end - TOPIC_DIGITS, TOPIC_DIGITS);
+            decimal(part, topic.into());
+        }
+        decimal(self.part(self.queue_at, 2), to.queue.into());
         let id = self.part(self.id_at, ID.len());
         let (origin, sequence) = id.split_at_mut(16);
         let (run, producer) = origin.split_at_mut(8);
@@ -111,12 +129,12 @@ fn opaque_of(sequence: u64) -> u32 {
     FIRST_OPAQUE + u32::try_from(sequence % u64::from(SENDS_MAX)).unwrap_or(0)
 }
 
-fn behind(bytes: &[u8], mark: &[u8]) -> usize {
+pub(super) fn behind(bytes: &[u8], mark: &[u8]) -> usize {
     let at = bytes.windows(mark.len()).position(|window| window == mark);
     at.expect("our own encoder wrote it") + mark.len()
 }
 
-fn decimal(digits: &mut [u8], mut number: u32) {
+pub(super) fn decimal(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
         number /= 10;
@@ -175,7 +193,8 @@ impl<'a> Answer<'a> {
         Some((queue.try_into().ok()?, offset.try_into().ok()?))
     }
 
-    fn field(&self, name: &[u8]) -> Option<i64> {
+    /// A number among the answer's fields.
+    pub(super) fn field(&self, name: &[u8]) -> Option<i64> {
         match self.how {
             Serialization::Json => {
                 let mut key = [0; 32];
@@ -235,9 +254,10 @@ mod tests {
                 due_ns: 9,
             };
             let mut out = Vec::new();
-            let mut template = SendFrame::new(&"orders".into(), 64, how);
-            template.put(&mut out, 99, &payload, true);
-            template.put(&mut out, 3, &payload, true);
+            let mut template = SendFrame::new(&"many-00000".into(), 64, how);
+            let to = |topic, queue| To { topic, queue };
+            template.put(&mut out, to(None, 99), &payload, true);
+            template.put(&mut out, to(Some(42), 3), &payload, true);
             let mut stream = BytesMut::from(&out[..]);
             Frame::split_off(&mut stream, 1 << 20).unwrap();
             let frame = Frame::split_off(&mut stream, 1 << 20).unwrap().unwrap();
@@ -247,6 +267,7 @@ mod tests {
                 panic!("not a send")
             };
             assert_eq!((opaque, send.fields.queue_id), (1_000_000_123, 3));
+            assert_eq!(send.fields.topic, "many-00042");
             let id = Properties::new(send.properties())
                 .find("UNIQ_KEY")
                 .map(str::to_owned);

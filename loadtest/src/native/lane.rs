@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 
-use super::frame::{Answer, SENDS_MAX, SendFrame};
+use super::frame::{Answer, SENDS_MAX, SendFrame, To};
 use super::load::Shared;
 use super::payload::Payload;
 use super::socket::Socket;
@@ -145,7 +145,8 @@ impl Wire<'_> {
             self.send_what_may_be_sent()?;
             self.socket.write()?;
             let now = Instant::now();
-            if now >= self.shared.until && (self.in_flight == 0 || now >= last) {
+            let over = now >= self.shared.until || self.to().is_none();
+            if over && (self.in_flight == 0 || now >= last) {
                 return Ok(());
             }
             let allowance = self.shared.schedule.as_ref();
@@ -177,6 +178,9 @@ impl Wire<'_> {
         }
         let checked = plan.log.is_some() || plan.stamped;
         while self.in_flight < plan.shape.depth && self.next < u64::from(SENDS_MAX) {
+            let Some(to) = self.to() else {
+                break;
+            };
             let due = match &self.shared.schedule {
                 None => now.saturating_duration_since(self.shared.begin),
                 Some(schedule) => {
@@ -207,21 +211,25 @@ impl Wire<'_> {
                 Entry::MaySend { producer, below }.put(&mut record);
                 log.append(&record)?;
             }
-            let queue = (self.next + self.index as u64) % u64::from(plan.queues);
             let payload = Payload {
                 run: plan.run,
                 producer: self.producer,
                 sequence: self.next,
                 due_ns,
             };
-            let queue = u32::try_from(queue).unwrap_or(0);
             self.frame
-                .put(&mut self.socket.output, queue, &payload, checked);
+                .put(&mut self.socket.output, to, &payload, checked);
             self.next += 1;
             self.lane.scheduled += 1;
             self.in_flight += 1;
         }
         Ok(())
+    }
+
+    /// Where the next send goes; `None` when there is none.
+    fn to(&self) -> Option<To> {
+        let plan = &self.shared.plan;
+        plan.to(self.index as u64, self.producer, self.next)
     }
 
     fn take_answers(&mut self) -> Result<(), Ended> {

@@ -11,8 +11,10 @@ use proto::Text;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::frame::To;
 use super::lane;
 use super::pace::Schedule;
+use super::scattered;
 use super::target::{Broker, Found};
 use crate::command::Shape;
 use crate::failure::Failure;
@@ -32,6 +34,18 @@ pub struct Plan {
     pub log: Option<Arc<Log>>,
     /// Bodies say when they were due.
     pub stamped: bool,
+    pub choice: Choice,
+}
+
+/// Where the next message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// To the topic's queues in turn.
+    InTurn,
+    /// To any queue of so many topics, by chance. Their names end in five digits, from 00000 on.
+    AnyOf { topics: u32 },
+    /// To each queue of so many topics once; then the load is over.
+    EachOf { topics: u32 },
 }
 
 impl Plan {
@@ -46,7 +60,33 @@ impl Plan {
             first_producer: 0,
             log: None,
             stamped: false,
+            choice: Choice::InTurn,
         }
+    }
+
+    /// Where the send `sequence` of a producer goes; `index` is its connection's. `None` when there
+    /// is nothing left to send.
+    pub(super) fn to(&self, index: u64, producer: u32, sequence: u64) -> Option<To> {
+        let small = |number: u64| u32::try_from(number).unwrap_or(0);
+        let queues = u64::from(self.queues);
+        let all = |topics| u64::from(topics) * queues;
+        let nth = match self.choice {
+            Choice::InTurn => {
+                let queue = small((sequence + index) % queues);
+                return Some(To { topic: None, queue });
+            }
+            Choice::AnyOf { topics } => {
+                let draw = u64::from(producer) << 40 ^ sequence ^ scattered(self.run);
+                scattered(draw) % all(topics)
+            }
+            Choice::EachOf { topics } => {
+                let nth = sequence * u64::from(self.shape.conns) + index;
+                (nth < all(topics)).then_some(nth)?
+            }
+        };
+        let topic = Some(small(nth / queues));
+        let queue = small(nth % queues);
+        Some(To { topic, queue })
     }
 }
 
@@ -124,7 +164,13 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
     if let Some(schedule) = &schedule {
         schedule.announce(until, &tasks)?;
     }
-    tasks.spawn("progress", progress(Arc::clone(&shared)));
+    let (progress, over) = (progress(Arc::clone(&shared)), tasks.token());
+    tasks.spawn("progress", async move {
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = progress => {}
+        }
+    });
     let mut tally = Tally {
         ok: 0,
         refused: 0,
@@ -157,7 +203,7 @@ pub async fn load(plan: &Plan, begin: Instant) -> Result<Tally, Failure> {
     tally.unanswered = count(&counts.unanswered);
     let cpu = report::cpu_time().saturating_sub(cpu_before);
     tally.cpu_us = report::per(cpu.as_secs_f64() * 1e6, count(&counts.acked));
-    // Only the pace and the progress are left in it, and both end by themselves.
+    // Only the pace and the progress are left in it, and both end soon.
     tasks.cancel();
     Ok(tally)
 }
@@ -267,7 +313,35 @@ mod tests {
             first_producer: 0,
             log: None,
             stamped: true,
+            choice: Choice::InTurn,
         }
+    }
+
+    #[test]
+    fn each_queue_of_many_topics_is_sent_to_once_by_all_connections_together() {
+        let mut plan = plan("", None);
+        plan.choice = Choice::EachOf { topics: 3 };
+        let of = |index: u64| {
+            (0..).map_while({
+                let plan = &plan;
+                move |n| plan.to(index, 0, n)
+            })
+        };
+        let mut all: Vec<_> = of(0).chain(of(1)).map(|to| (to.topic, to.queue)).collect();
+        all.sort_unstable();
+        let expected = (0..3).flat_map(|topic| (0..4).map(move |queue| (Some(topic), queue)));
+        assert_eq!(all, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn by_chance_all_queues_of_all_topics_are_sent_to() {
+        let mut plan = plan("", None);
+        plan.choice = Choice::AnyOf { topics: 3 };
+        let all: BTreeMap<_, _> = (0..1000)
+            .filter_map(|n| plan.to(0, 0, n))
+            .map(|to| ((to.topic, to.queue), ()))
+            .collect();
+        assert_eq!(all.len(), 12);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod load;
 mod pace;
 mod payload;
 mod pull;
+mod pulls;
 mod socket;
 mod target;
 
@@ -22,9 +23,18 @@ use crate::verify::{self, Log};
 
 pub use e2e::load_and_receive;
 pub(crate) use frame::FIRST_OPAQUE;
-pub use load::{Plan, Tally, load};
+pub use load::{Choice, Plan, Tally, load};
 pub use payload::{PAYLOAD_BYTES, Payload};
+pub(crate) use pulls::{Pulled, Pulls, SLOTS, Walk};
 pub use target::Found;
+
+/// A number for each number, with all bits mixed (the last steps of SplitMix64): chance that repeats.
+fn scattered(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ (n >> 31)
+}
 
 /// `loadtest native send`
 pub async fn send(args: &Send) -> Result<(), Failure> {

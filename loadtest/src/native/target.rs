@@ -1,13 +1,22 @@
 //! Which brokers a load goes to, and where their queues end before it.
 
+use std::time::Duration;
+
 use client::{Client, Config, Queue, Tasks, TopicSpec};
 use proto::Text;
 use proto::remoting::Request;
 use proto::remoting::config::{CreateTopic, READ, WRITE};
 
+use tokio::task::JoinSet;
+
 use crate::command::Target;
 use crate::failure::Failure;
 use crate::verify::{Run, Start};
+
+/// Topics on their way to being created. Brokers write each to the disk, one after the other.
+const CREATIONS_MAX: usize = 8;
+/// One now and then waits for the whole table to be written.
+const CREATION_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub struct Found {
@@ -39,7 +48,7 @@ impl Found {
             routed: target.broker.is_none(),
         };
         if let Some(addr) = &target.broker {
-            found.create_at(addr).await?;
+            create_at(&found.client, addr, found.topic.clone(), found.queues).await?;
             found.brokers.push(Broker {
                 name: addr.clone(),
                 addr: addr.clone(),
@@ -65,20 +74,27 @@ impl Found {
         Ok(found)
     }
 
-    async fn create_at(&self, addr: &Text) -> Result<(), Failure> {
-        let queues = i32::try_from(self.queues).unwrap_or(i32::MAX);
-        let request = Request::CreateTopic(CreateTopic {
-            topic: self.topic.clone(),
-            default_topic: Some(Text::from_static("TBW102")),
-            read_queues: queues,
-            write_queues: queues,
-            perm: READ | WRITE,
-            filter_type: Text::from_static("SINGLE_TAG"),
-            sys_flag: Some(0),
-            order: false,
-            attributes: None,
-        });
-        self.client.request(addr, request).await?;
+    /// Creates topics with as many queues on one broker, whatever the name servers know.
+    pub async fn create_all(
+        &self,
+        addr: &Text,
+        topics: impl Iterator<Item = Text>,
+        tasks: &Tasks,
+    ) -> Result<(), Failure> {
+        let mut config = self.client.config().clone();
+        config.request_timeout = CREATION_MAX;
+        let client = Client::connect(config, tasks);
+        let mut created = JoinSet::new();
+        for topic in topics {
+            if created.len() == CREATIONS_MAX {
+                one_created(&mut created).await?;
+            }
+            let (client, addr, queues) = (client.clone(), addr.clone(), self.queues);
+            created.spawn(async move { create_at(&client, &addr, topic, queues).await });
+        }
+        while !created.is_empty() {
+            one_created(&mut created).await?;
+        }
         Ok(())
     }
 
@@ -125,5 +141,29 @@ impl Found {
                 .collect(),
             starts,
         })
+    }
+}
+
+async fn create_at(client: &Client, addr: &Text, topic: Text, queues: u32) -> Result<(), Failure> {
+    let queues = i32::try_from(queues).unwrap_or(i32::MAX);
+    let request = Request::CreateTopic(CreateTopic {
+        topic,
+        default_topic: Some(Text::from_static("TBW102")),
+        read_queues: queues,
+        write_queues: queues,
+        perm: READ | WRITE,
+        filter_type: Text::from_static("SINGLE_TAG"),
+        sys_flag: Some(0),
+        order: false,
+        attributes: None,
+    });
+    client.request(addr, request).await?;
+    Ok(())
+}
+
+async fn one_created(created: &mut JoinSet<Result<(), Failure>>) -> Result<(), Failure> {
+    match created.join_next().await {
+        None => Ok(()),
+        Some(one) => one.map_err(|why| Failure::Impossible(why.to_string()))?,
     }
 }

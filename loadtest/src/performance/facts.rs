@@ -13,10 +13,11 @@ use crate::failure::Failure;
 use crate::native::{Found, Plan, load, load_and_receive};
 use crate::report;
 
+const QUEUES: u32 = 16;
 /// How much log a start has to look at.
 const LOG_BYTES: u64 = 2 << 30;
 /// How long a server that has nothing to do is left alone before its memory is read.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 
 fn case(flush: Flush, depth: u32) -> Case {
     Case {
@@ -28,7 +29,7 @@ fn case(flush: Flush, depth: u32) -> Case {
     }
 }
 
-fn put(results: &mut Results, what: &str, value: f64, unit: &str, goal: Option<Goal>) {
+pub(super) fn put(results: &mut Results, what: &str, value: f64, unit: &str, goal: Option<Goal>) {
     report::note(&format!("{what}: {value:.2} {unit}"));
     results.put_fact(Fact {
         what: what.into(),
@@ -43,11 +44,19 @@ fn quantile_us(latency: &hdrhistogram::Histogram<u64>, quantile: f64) -> f64 {
     latency.value_at_quantile(quantile) as f64
 }
 
-/// A topic of a server of ours, found as its clients find it.
-async fn found(server: &Server, tasks: &Tasks) -> Result<Found, Failure> {
-    let mut target = Target::broker(server.broker.clone(), TOPIC.into());
-    target.broker = None;
-    target.namesrv = server.namesrv.clone().unwrap_or_default();
+/// A topic of a server, found as its clients find it if it has a name server.
+pub(super) async fn found(
+    server: &Server,
+    topic: &str,
+    queues: u32,
+    tasks: &Tasks,
+) -> Result<Found, Failure> {
+    let mut target = Target::broker(server.broker.clone(), topic.into());
+    target.queues = queues;
+    if let Some(namesrv) = &server.namesrv {
+        target.broker = None;
+        target.namesrv = namesrv.clone();
+    }
     Found::find(&target, tasks).await
 }
 
@@ -59,7 +68,7 @@ pub(super) async fn consumer(args: &Report, results: &mut Results) -> Result<(),
     let folder = fresh_folder(args)?;
     let server = Server::gantry(binary, folder.path(), Flush::Sync)?;
     let tasks = Tasks::root();
-    let found = found(&server, &tasks).await?;
+    let found = found(&server, TOPIC, QUEUES, &tasks).await?;
     let plan = |depth| Plan::new(&found, &shape_of(args, &case(Flush::Sync, depth)));
     load(&plan(16), Instant::now()).await?;
     let (mut alone, mut together, mut times) = (Vec::new(), Vec::new(), Vec::new());
@@ -94,7 +103,7 @@ pub(super) async fn stalls(args: &Report, results: &mut Results) -> Result<(), F
         let folder = fresh_folder(args)?;
         let server = Server::gantry(binary, folder.path(), flush)?;
         let tasks = Tasks::root();
-        let found = found(&server, &tasks).await?;
+        let found = found(&server, TOPIC, QUEUES, &tasks).await?;
         let mut plan = Plan::new(&found, &shape_of(args, &case(flush, 1)));
         load(&plan, Instant::now()).await?;
         let rate = load(&plan, Instant::now()).await?.rate(&plan);
@@ -147,8 +156,10 @@ pub(super) async fn start(args: &Report, results: &mut Results) -> Result<(), Fa
     for _ in 0..args.rounds {
         let server = again()?;
         clean.extend(server.ready_ms);
-        send_1_kib(args, &server, 0).await?;
+        let tasks = Tasks::root();
+        send_1_kib(args, &found(&server, TOPIC, QUEUES, &tasks).await?, 0).await?;
         drop(server);
+        tasks.cancel();
         let server = again()?;
         killed.extend(server.ready_ms);
         server.stop()?;
@@ -167,7 +178,10 @@ async fn memory(args: &Report, server: Server, results: &mut Results) -> Result<
     let goal = Some(Goal::AtMost(25.0));
     put(results, "Resident when idle", resident, "MB", goal);
     let idle = server.memory_mb("RssAnon");
-    send_1_kib(args, &server, LOG_BYTES).await?;
+    let tasks = Tasks::root();
+    let found = found(&server, TOPIC, QUEUES, &tasks).await?;
+    send_1_kib(args, &found, LOG_BYTES).await?;
+    tasks.cancel();
     tokio::time::sleep(SETTLE).await;
     let more = server.memory_mb("RssAnon") - idle;
     let what = "Memory of its own (not mapped files) after 2 GiB, beyond that when idle";
@@ -176,15 +190,12 @@ async fn memory(args: &Report, server: Server, results: &mut Results) -> Result<
 }
 
 /// Loads again and again until so many bytes are acknowledged, at least once.
-async fn send_1_kib(args: &Report, server: &Server, bytes: u64) -> Result<(), Failure> {
-    let tasks = Tasks::root();
-    let found = found(server, &tasks).await?;
-    let plan = Plan::new(&found, &shape_of(args, &case(Flush::Sync, 16)));
+pub(super) async fn send_1_kib(args: &Report, found: &Found, bytes: u64) -> Result<(), Failure> {
+    let plan = Plan::new(found, &shape_of(args, &case(Flush::Sync, 16)));
     let mut sent = 0;
     loop {
         sent += load(&plan, Instant::now()).await?.ok * u64::from(plan.shape.size);
         if sent >= bytes {
-            tasks.cancel();
             return Ok(());
         }
     }

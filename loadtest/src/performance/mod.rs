@@ -6,7 +6,9 @@
 
 mod facts;
 mod http;
+mod many;
 mod plot;
+mod reading;
 mod results;
 mod server;
 mod table;
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::command::{Flush, Part, Report, Ser, Shape, Target};
 use crate::failure::Failure;
-use crate::native::{Found, Plan, load};
+use crate::native::{Found, Plan, Tally, load};
 use crate::report;
 use results::{Case, Results, Sends};
 use server::Server;
@@ -36,16 +38,22 @@ pub async fn run(args: &Report) -> Result<(), Failure> {
         &args.parts
     };
     for part in parts.iter().filter(|_| args.gantry.is_some()) {
-        match part {
-            Part::Rates => sends(args, &[1024], Ser::Json, &mut results).await?,
-            Part::Sizes => sends(args, &[100, 64 << 10], Ser::Json, &mut results).await?,
-            Part::Headers => sends(args, &[1024], Ser::Binary, &mut results).await?,
-            Part::Consumer => facts::consumer(args, &mut results).await?,
-            Part::Stalls => facts::stalls(args, &mut results).await?,
-            Part::Http => http::publish(args, &mut results).await?,
-            Part::Start => facts::start(args, &mut results).await?,
-        }
+        let done = match part {
+            Part::Rates => sends(args, &[1024], Ser::Json, &mut results).await,
+            Part::Sizes => sends(args, &[100, 64 << 10], Ser::Json, &mut results).await,
+            Part::Headers => sends(args, &[1024], Ser::Binary, &mut results).await,
+            Part::Consumer => facts::consumer(args, &mut results).await,
+            Part::Stalls => facts::stalls(args, &mut results).await,
+            Part::Http => http::publish(args, &mut results).await,
+            Part::Start => facts::start(args, &mut results).await,
+            Part::Pulls => reading::cached(args, &mut results).await,
+            Part::Cold => reading::cold(args, &mut results).await,
+            Part::Backlog => many::backlog(args, &mut results).await,
+            Part::Topics => many::topics(args, &mut results).await,
+        };
+        // What was measured before it failed is kept.
         results.write(&args.json)?;
+        done?;
     }
     report::out(&table::markdown(&results));
     if let Some(path) = &args.svg {
@@ -157,28 +165,38 @@ async fn sample(args: &Report, server: &Server, case: &Case) -> Result<Sends, Fa
     let target = Target::broker(server.broker.clone(), TOPIC.into());
     let found = Found::find(&target, &tasks).await?;
     let plan = Plan::new(&found, &shape_of(args, case));
-    let begin = Instant::now();
-    let cpu = async {
-        tokio::time::sleep_until((begin + args.warm).into()).await;
-        let before = server.cpu_time();
-        tokio::time::sleep_until((begin + args.warm + args.secs).into()).await;
-        server.cpu_time().saturating_sub(before)
-    };
-    let (tally, cpu): (_, Duration) = tokio::join!(load(&plan, begin), cpu);
+    let (tally, cpu_us) = measured(server, &plan).await?;
     tasks.cancel();
-    let tally = tally?;
-    report::note(&format!("{}  {}", server.name, tally.line(&plan)));
-    if tally.ok == 0 {
-        let why = format!("{} acknowledged nothing", server.name);
-        return Err(Failure::Impossible(why));
-    }
     #[expect(clippy::cast_precision_loss, reason = "microseconds")]
     Ok(Sends {
         case: *case,
         who: server.name.clone(),
         rate: tally.rate(&plan),
         p99_us: tally.latency.value_at_quantile(0.99) as f64,
-        cpu_us: report::per(cpu.as_secs_f64() * 1e6, tally.ok),
+        cpu_us,
         refused: tally.refused,
     })
+}
+
+/// Puts a load on; says also the server's processor time for each message, in microseconds.
+async fn measured(server: &Server, plan: &Plan) -> Result<(Tally, f64), Failure> {
+    let begin = Instant::now();
+    let from = begin + plan.shape.warm;
+    let cpu = cpu_between(server, from, from + plan.shape.secs);
+    let (tally, cpu) = tokio::join!(load(plan, begin), cpu);
+    let tally = tally?;
+    report::note(&format!("{}  {}", server.name, tally.line(plan)));
+    if tally.ok == 0 {
+        let why = format!("{} acknowledged nothing", server.name);
+        return Err(Failure::Impossible(why));
+    }
+    let cpu_us = report::per(cpu.as_secs_f64() * 1e6, tally.ok);
+    Ok((tally, cpu_us))
+}
+
+async fn cpu_between(server: &Server, from: Instant, until: Instant) -> Duration {
+    tokio::time::sleep_until(from.into()).await;
+    let before = server.cpu_time();
+    tokio::time::sleep_until(until.into()).await;
+    server.cpu_time().saturating_sub(before)
 }

@@ -62,8 +62,21 @@ impl Server {
 
     /// `store` stays, so that it can be started again.
     pub(super) fn gantry(binary: &Path, store: &Path, flush: Flush) -> Result<Self, Failure> {
+        Self::gantry_with(&[], binary, store, flush)
+    }
+
+    /// With settings, `key=value`.
+    pub(super) fn gantry_with(
+        settings: &[&str],
+        binary: &Path,
+        store: &Path,
+        flush: Flush,
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(binary);
         command.arg("standalone").arg("--data-dir").arg(store);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         for port in [
             "--namesrv-port",
             "--broker-port",
@@ -121,8 +134,15 @@ impl Server {
             .args(["-TERM", &pid])
             .status()
             .map_err(failed())?;
-        process.child.wait().map_err(failed())?;
-        Ok(())
+        let status = process.child.wait().map_err(failed())?;
+        // A sink knows no signals and just ends.
+        match status.code() {
+            None | Some(0) => Ok(()),
+            Some(_) => Err(Failure::Impossible(format!(
+                "{} did not stop cleanly: {status}",
+                self.name
+            ))),
+        }
     }
 
     /// MB of a kind of memory, such as `VmRSS`.
