@@ -1,6 +1,7 @@
 //! A server under measurement: a child process in a folder of its own, or one that runs already.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use super::results::{CEILING, GANTRY};
 use crate::command::{Flush, Other};
 use crate::failure::Failure;
 use crate::sink;
+
+const SIGTERM: i32 = 15;
 
 #[derive(Debug)]
 pub(super) struct Server {
@@ -135,14 +138,12 @@ impl Server {
             .status()
             .map_err(failed())?;
         let status = process.child.wait().map_err(failed())?;
-        // A sink knows no signals and just ends.
-        match status.code() {
-            None | Some(0) => Ok(()),
-            Some(_) => Err(Failure::Impossible(format!(
-                "{} did not stop cleanly: {status}",
-                self.name
-            ))),
+        // A sink knows no signals and just ends by this one.
+        if status.success() || status.signal() == Some(SIGTERM) {
+            return Ok(());
         }
+        let why = format!("{} did not stop cleanly: {status}", self.name);
+        Err(Failure::Impossible(why))
     }
 
     /// MB of a kind of memory, such as `VmRSS`.
