@@ -135,7 +135,8 @@ impl AgeGuard {
         } else {
             0
         };
-        if monotonic_ms.saturating_sub(self.minute) >= 60_000 {
+        // A minute begins with the first removal.
+        if self.removed == 0 || monotonic_ms.saturating_sub(self.minute) >= 60_000 {
             (self.minute, self.removed) = (monotonic_ms, 0);
         }
         if self.looks < Self::LOOKS {

@@ -130,8 +130,8 @@ fn expiry_needs_three_looks_in_a_row_and_takes_a_fifth_a_minute() {
         (LATE, 5, 3),
         // A fifth of the eleven that there were is all for this minute.
         (LATE, 20, 0),
-        (LATE, 59, 0),
-        (LATE, 61, 2),
+        (LATE, 64, 0),
+        (LATE, 65, 2),
     ];
     for (now_ms, second, segments) in runs {
         assert_eq!(
