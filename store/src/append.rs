@@ -260,6 +260,29 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_a_burst_is_given_back_when_nothing_comes() {
+        let store = open(&MemoryDisk::new());
+        let burst = |count| {
+            for _ in 0..count {
+                store.append(&DRAFT, 0).unwrap();
+            }
+            let batch = store.write_staged(Duration::ZERO).unwrap().unwrap();
+            store.flush_once().unwrap();
+            store.dispatch(batch, &mut |_| {});
+        };
+        let kept = || {
+            let spare = store.intake.spare_batch.lock();
+            let staged = store.intake.staging.lock().batch.placed.capacity();
+            [staged, spare.as_ref().unwrap().placed.capacity()]
+        };
+        burst(9000);
+        burst(9000);
+        assert!(kept().into_iter().all(|records| records >= 9000));
+        assert!(store.write_staged(Duration::ZERO).unwrap().is_none());
+        assert_eq!(kept(), [0, 0]);
+    }
+
+    #[test]
     fn a_send_that_met_the_deletion_of_its_topic_goes_to_the_new_queue() {
         let disk = MemoryDisk::new();
         let store = open(&disk);

@@ -21,13 +21,13 @@ pub struct Arrival<'a> {
 
 impl Store {
     /// Makes the records of a written batch readable and tells of arrivals in watched queues.
-    pub fn dispatch(&self, mut batch: Batch, arrived: &mut dyn FnMut(Arrival<'_>)) {
+    pub fn dispatch(&self, batch: Batch, arrived: &mut dyn FnMut(Arrival<'_>)) {
         let _one_at_a_time = self.steps.dispatching.lock();
         let mut units = 0;
         let mut newest_time = 0;
-        let mut hashes = batch.key_hashes.drain(..);
+        let mut hashes = batch.key_hashes.iter().copied();
         let mut backlog = self.index.backlog();
-        for placed in batch.placed.drain(..) {
+        for placed in &batch.placed {
             for hash in hashes.by_ref().take(placed.keys) {
                 backlog.push(KeyEntry {
                     hash,
@@ -57,7 +57,6 @@ impl Store {
             }
         }
         drop(backlog);
-        drop(hashes);
         {
             let mut dispatched = self.marks.dispatched.lock();
             batch.assert_follows(dispatched.end);

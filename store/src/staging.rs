@@ -118,11 +118,15 @@ impl Batch {
         assert_eq!(end, self.end.0, "a batch ends where the next one begins");
     }
 
-    /// Empties the batch and keeps its memory, unless a burst made it large.
+    /// Empties the batch and keeps its memory, unless a burst made it large and is over: much of it
+    /// was not used. Cleared once more, no large memory is kept.
     pub(crate) fn clear(&mut self) {
         const BYTES_KEPT: usize = 8 << 20;
         const RECORDS_KEPT: usize = 8192;
-        if self.bytes.capacity() > BYTES_KEPT || self.placed.capacity() > RECORDS_KEPT {
+        let is_over = |used, room, kept| room > kept && used < room / 4;
+        if is_over(self.bytes.len(), self.bytes.capacity(), BYTES_KEPT)
+            || is_over(self.placed.len(), self.placed.capacity(), RECORDS_KEPT)
+        {
             *self = Self::default();
             return;
         }
@@ -250,6 +254,28 @@ mod tests {
             .collect();
         assert_eq!(pieces, [(60, 28), (100, 30)]);
         batch.assert_follows(60);
+    }
+
+    #[test]
+    fn large_memory_is_kept_while_it_is_used() {
+        const LARGE: usize = 32 << 20;
+        let mut batch = Batch::default();
+        for used in [LARGE, LARGE / 4] {
+            batch.bytes.resize(used, 1);
+            batch.clear();
+            assert!(batch.bytes.is_empty() && batch.bytes.capacity() >= LARGE);
+        }
+        batch.bytes.resize(LARGE / 8, 1);
+        batch.clear();
+        assert_eq!(batch.bytes.capacity(), 0);
+        batch.bytes.resize(1000, 1);
+        batch.clear();
+        batch.clear();
+        assert!(batch.bytes.capacity() > 0, "it is small");
+        batch.bytes.resize(LARGE, 1);
+        batch.clear();
+        batch.clear();
+        assert_eq!(batch.bytes.capacity(), 0, "nothing came any more");
     }
 
     #[test]

@@ -63,6 +63,10 @@ impl Store {
             return Err(WriteError::Stopped);
         }
         if staging.batch.runs.is_empty() {
+            staging.batch.clear();
+            if let Some(spare) = self.intake.spare_batch.lock().as_mut() {
+                spare.clear();
+            }
             return Ok(None);
         }
         let spare = self.intake.spare_batch.lock().take().unwrap_or_default();

@@ -138,8 +138,20 @@ impl File for OsFile {
         Ok(done)
     }
 
-    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, at)
+    fn write_all_at(&self, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+        // The system puts the pages of one write into blocks of memory as large as it can get. Those
+        // of 2 MiB are often such that a guest has given back to its host, and the first touch of
+        // each waits for the host: ten times as slow. Smaller blocks lose nothing.
+        const CHUNK_BYTES: u64 = 512 << 10;
+        while !bytes.is_empty() {
+            let room = CHUNK_BYTES - at % CHUNK_BYTES;
+            let count = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+            let (chunk, rest) = bytes.split_at(count);
+            self.0.write_all_at(chunk, at)?;
+            bytes = rest;
+            at += count as u64;
+        }
+        Ok(())
     }
 
     fn reserve(&self, part: Range<u64>) -> io::Result<bool> {
@@ -207,5 +219,25 @@ impl File for OsFile {
 
     fn map(&self, bytes: u64) -> io::Result<Arc<dyn Mapping>> {
         Ok(Arc::new(MappedFile::open(&self.0, bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_write_is_whole_wherever_it_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = OsDisk.open(&path, Access::Create).unwrap();
+        let bytes: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+        for at in [0, 1, (512 << 10) - 1, 512 << 10, 3_000_001] {
+            file.write_all_at(&bytes, at).unwrap();
+            let mut found = vec![0; bytes.len() + 1];
+            assert_eq!(file.read_at(&mut found, at).unwrap(), bytes.len());
+            assert!(found.starts_with(&bytes));
+            file.set_size(0).unwrap();
+        }
     }
 }
