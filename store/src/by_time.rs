@@ -3,7 +3,8 @@
 use proto::message::{QueueId, QueueOffset, RecordPrefix, store_timestamp};
 
 use crate::Store;
-use crate::read::{ReadError, wrong_unit};
+use crate::queue::Unit;
+use crate::read::ReadError;
 use crate::sync::atomic::Ordering;
 
 /// Which of the messages around a time is meant.
@@ -76,10 +77,13 @@ impl Store {
         let (mut low, mut high) = (bounds.min.0, bounds.max.0);
         while low < high {
             let middle = low + (high - low) / 2;
-            let time = self
-                .unit(&queue, middle)?
-                .and_then(|unit| self.time_at(unit.log_offset, unit.size))
-                .ok_or_else(|| wrong_unit(&queue, middle))?;
+            let found = self.unit(&queue, middle)?;
+            let time_of = |unit: Unit| self.time_at(unit.log_offset, unit.size);
+            let time = match found.and_then(time_of) {
+                Some(time) => time,
+                // One whose record is gone is older than all.
+                None => time_of(self.checked_unit(&queue, middle, found)?).unwrap_or(i64::MIN),
+            };
             let is_before = match boundary {
                 Boundary::Lower => time < time_ms,
                 Boundary::Upper => time <= time_ms,

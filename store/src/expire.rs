@@ -221,12 +221,14 @@ impl Store {
         // Counted, not looked at: a removed file takes room as long as a reader has a slice of it.
         let used = |removed: usize| usage.used_without(removed as u64 * self.log.segment_bytes());
         while removed < most && (removed < by_age || used(removed) > retention.used_ratio_force) {
+            // Counted also if it fails half-way.
+            guard.removed += 1;
             if !self.remove_first_segment()? {
+                guard.removed -= 1;
                 break;
             }
             removed += 1;
         }
-        guard.removed += removed;
         let log_start = self.log.start().unwrap_or(0);
         if removed > 0 {
             tracing::info!(removed, log_start, "old segments were removed");

@@ -87,12 +87,14 @@ impl Store {
             .is_ok_and(|message| unit.is_of(&message) && is_at(&message, queue, offset))
     }
 
-    /// Finds the record of a unit in the log and writes the unit again.
+    /// Finds the record of a unit in the log and writes the unit again. When the log has neither it
+    /// nor any before it, the queue begins behind it.
     fn mend_unit(&self, queue: &Queue, offset: u64) -> Result<Unit, ReadError> {
         if queue.state.lock().deleted {
             return Err(wrong_unit(queue, offset));
         }
-        let mut position = self.log.start().unwrap_or(0);
+        let log_start = self.log.start().unwrap_or(0);
+        let mut position = log_start;
         for before in (offset.saturating_sub(UNITS_BACK_MAX)..offset).rev() {
             if let Some(unit) = self
                 .unit(queue, before)?
@@ -102,11 +104,22 @@ impl Store {
                 break;
             }
         }
+        // What comes later is not looked at and stays: first the units, then where records end.
+        let mut lowest = queue.state.lock().persisted;
         let end = self.dispatched_to().0;
         let found = self.find_record(position, end, |message| {
+            if is_in(message, queue) {
+                lowest = lowest.min(message.queue_offset.0);
+            }
             is_at(message, queue, offset).then(|| self.config.unit_of(message))
         })?;
-        let unit = found.ok_or_else(|| wrong_unit(queue, offset))?;
+        let Some(unit) = found else {
+            if position == log_start && lowest > offset {
+                let mut state = queue.state.lock();
+                state.min = state.min.max(lowest);
+            }
+            return Err(wrong_unit(queue, offset));
+        };
         tracing::warn!(
             topic = &*queue.topic,
             queue = queue.id.0,
@@ -159,4 +172,116 @@ fn is_at(message: &StoredMessage<'_>, queue: &Queue, offset: u64) -> bool {
 
 pub(crate) fn is_in(message: &StoredMessage<'_>, queue: &Queue) -> bool {
     message.queue_id == queue.id && message.topic == &*queue.topic && message.sys_flag.is_queued()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proto::message::{Draft, QueueId, QueueOffset, SysFlag};
+
+    use super::*;
+    use crate::files::{Access, Disk, MemoryDisk};
+    use crate::staging::Halt;
+    use crate::{Boundary, ReadLimits};
+
+    const HOST: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+    const LIMITS: ReadLimits = ReadLimits {
+        max_messages: 100,
+        max_bytes: u32::MAX,
+    };
+
+    fn open(disk: &MemoryDisk) -> Store {
+        let config = Config {
+            segment_bytes: 4096,
+            queue_file_bytes: 200,
+            ..Config::new("/store")
+        };
+        Store::open(config, Arc::new(disk.clone())).unwrap().0
+    }
+
+    fn send(store: &Store, topic: &str) -> u64 {
+        let draft = Draft {
+            topic,
+            queue_id: QueueId(0),
+            flag: 0,
+            sys_flag: SysFlag(0),
+            born_timestamp: 0,
+            born_host: HOST,
+            store_host: HOST,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: &[1; 200],
+            properties: &[],
+            tags_code: 0,
+            unique_key: None,
+            keys: None,
+        };
+        let at = store.append(&draft, 0).unwrap().log_offset.0;
+        let batch = store.write_staged(Duration::ZERO).unwrap().unwrap();
+        store.flush_once().unwrap();
+        store.dispatch(batch, &mut |_| {});
+        at
+    }
+
+    fn alter(disk: &MemoryDisk, topic: &str, unit: u64) {
+        let path = format!("/store/consumequeue/{topic}/0/{:020}", unit / 10 * 200);
+        let file = disk.open(Path::new(&path), Access::Write).unwrap();
+        file.write_all_at(&[0; 20], unit % 10 * 20).unwrap();
+    }
+
+    /// The caretaker gives up a damaged queue when that costs too much; here it did not even try.
+    #[test]
+    fn a_reader_at_a_damaged_unit_whose_message_is_gone_finds_where_the_queue_begins() {
+        for (topic, altered) in [("T", 0), ("T", 3), ("T", 10), ("idle", 0)] {
+            let disk = MemoryDisk::new();
+            let store = open(&disk);
+            send(&store, "idle");
+            let places: Vec<_> = (0..40).map(|_| send(&store, "T")).collect();
+            store.persist_once().unwrap();
+            drop(store);
+            disk.kill();
+            let store = open(&disk);
+            store.log.remove_first().unwrap();
+            let start = store.log.start().unwrap();
+            let first = match topic {
+                "T" => places.iter().take_while(|place| **place < start).count() as u64,
+                _ => 1,
+            };
+            assert!(first > altered);
+            let by_time = store.offset_by_time(topic, QueueId(0), 0, Boundary::Lower);
+            assert_eq!(by_time.unwrap(), Some(QueueOffset(first)));
+            alter(&disk, topic, altered);
+            let read = |from| store.read(topic, QueueId(0), QueueOffset(from), &LIMITS, &|_| true);
+            let bounds = || store.queue_bounds(topic, QueueId(0)).unwrap();
+            assert_eq!(bounds().min.0, 0);
+            assert!(read(altered).is_err());
+            assert_eq!(bounds().min.0, first, "{topic} {altered}");
+            assert_eq!(
+                read(first).unwrap().count,
+                if topic == "T" { 40 - first as u32 } else { 0 }
+            );
+        }
+    }
+
+    #[test]
+    fn a_closed_store_is_not_trimmed_any_more() {
+        for closed in [false, true] {
+            let store = open(&MemoryDisk::new());
+            for _ in 0..40 {
+                send(&store, "T");
+            }
+            store.persist_once().unwrap();
+            store.log.remove_first().unwrap();
+            if closed {
+                store.halt(Halt::Closed);
+            }
+            store.trim_queues(store.log.start().unwrap()).unwrap();
+            let begins = store.queue_bounds("T", QueueId(0)).unwrap().min.0;
+            assert_eq!(begins == 0, closed);
+        }
+    }
 }

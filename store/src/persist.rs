@@ -119,6 +119,8 @@ impl Store {
     /// [`PersistError`]; then the next start is one after a crash.
     pub fn close(&self) -> Result<(), PersistError> {
         self.halt(Halt::Closed);
+        // Who changes files meanwhile has done so, or finds the store halted.
+        drop(self.steps.persisting.lock());
         // A writer that ended in between has left a batch unreadable, and this would close over it.
         if self.marks.dispatched.lock().end != self.appended_to().0 {
             return Err(WriteError::Stopped.into());
@@ -127,6 +129,10 @@ impl Store {
             self.dispatch(batch, &mut |_| {});
         }
         let end = self.appended_to().0;
+        // Neither may a batch be lost that a writer took and did not write.
+        if self.intake.staging.lock().end != end {
+            return Err(WriteError::Stopped.into());
+        }
         snapshot::write(&*self.disk, &self.paths.snapshot, &self.queues, end)
             .map_err(PersistError::Io)?;
         self.persist(true)?;

@@ -11,8 +11,8 @@ use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
 
-/// How much of the log is read for one damaged queue. The caretaker has other work, and a start that
-/// stays too low for a while does no harm.
+/// How much of the log is read for one damaged queue. The caretaker has other work, and of a start
+/// that is too low the first reader who comes there finds out.
 const SCAN_BYTES_MAX: u64 = 256 << 20;
 
 impl Store {
@@ -20,6 +20,9 @@ impl Store {
     pub(crate) fn trim_queues(&self, log_start: u64) -> io::Result<()> {
         let mut outcome = Ok(());
         for queue in self.queues.all() {
+            if self.is_halted() {
+                break;
+            }
             match self.trim_queue(&queue, log_start) {
                 Ok(()) => {}
                 Err(ReadError::Io(error)) => outcome = outcome.and(Err(error)),
@@ -38,15 +41,29 @@ impl Store {
             (state.min, state.end())
         };
         let first = self.first_in_log(queue, min..end, log_start)?;
-        // A topic that was deleted meanwhile may have come again, with files of the same names; that
-        // waits here.
-        let mut state = queue.state.lock();
-        if first > min && !state.deleted {
-            state.min = first;
-            self.queue_files
-                .remove_below(&queue.topic, queue.id, min, first)?;
+        if first == min {
+            return Ok(());
         }
-        Ok(())
+        // Files of a topic come and go under this lock only: one that was deleted meanwhile may come
+        // again, with files of the same names.
+        let _no_files = self.steps.persisting.lock();
+        if self.is_halted() {
+            // What a closed store says of its queues stays so.
+            return Ok(());
+        }
+        let persisted = {
+            let mut state = queue.state.lock();
+            if state.deleted {
+                return Ok(());
+            }
+            state.min = state.min.max(first);
+            state.persisted
+        };
+        // The last file that there is tells where the queue ends.
+        let first = first.min(persisted);
+        Ok(self
+            .queue_files
+            .remove_below(&queue.topic, queue.id, min, first)?)
     }
 
     /// The first of some units whose record is still in the log.

@@ -128,6 +128,11 @@ impl Store {
         self.intake.staged.notify_all();
     }
 
+    /// Nothing more is taken in.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.intake.staging.lock().halt.is_some()
+    }
+
     /// Neither a write nor a flush has failed.
     fn check_sound(&self) -> Result<(), WriteError> {
         match self.intake.staging.lock().halt {

@@ -21,6 +21,7 @@ use super::{Queue, Queues, Unit};
 use crate::files::{Access, Disk, File};
 use crate::segment::{file_name, parse_file_name};
 use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
 
 pub(crate) const UNIT_BYTES: usize = 20;
 /// Files that are kept open.
@@ -309,7 +310,10 @@ impl QueueFiles {
             }
         }
         let now = open.uses;
-        open.files.insert(key, (Arc::clone(&file), now));
+        // Whoever looks into a queue of a deleted topic keeps no file for the queue that comes after.
+        if queue.next.load(Ordering::Relaxed) != Queue::GONE {
+            open.files.insert(key, (Arc::clone(&file), now));
+        }
         Ok(file)
     }
 
