@@ -18,13 +18,13 @@ use proto::Text;
 use proto::remoting::Request;
 use proto::remoting::config::{DataVersion, TopicTable};
 use proto::remoting::naming::{BrokerOf, RegisterBody, RegisterBroker};
-use remoting::{Limits, Peer, Serve, Unserved, dial, local_link};
+use remoting::{CallError, Limits, Peer, Serve, Unserved, dial, local_link};
 use runtime::Tasks;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::topics::Topics;
-use standing::{RegisterError, Standing};
+use standing::{RegisterError, Silence, Standing};
 
 /// How long a server may take to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,6 +86,7 @@ struct Server {
 #[derive(Debug, Default)]
 struct Line {
     peer: Option<Peer>,
+    silence: Silence,
     /// The version of our topics that was sent last, and how it was told.
     version: DataVersion,
     told: DataVersion,
@@ -101,6 +102,16 @@ impl Line {
             self.told.timestamp -= 1;
         }
         self.told.clone()
+    }
+
+    /// Gives up a link whose other end is gone without a word; the system would notice after minutes.
+    fn end_if_dead(&mut self, outcome: &Result<(), RegisterError>) {
+        let timed_out = matches!(outcome, Err(RegisterError::Call(CallError::TimedOut)));
+        if let Some(peer) = &self.peer
+            && self.silence.is_dead(timed_out, peer.heard())
+        {
+            peer.close();
+        }
     }
 }
 
@@ -217,6 +228,7 @@ impl Registrar {
     /// Registers everything.
     async fn register_with(&self, server: &Server, line: &mut Line) {
         let outcome = self.send_all(server, line).await;
+        line.end_if_dead(&outcome);
         let after = outcome.as_ref().err().map_or(Standing::Known, Into::into);
         let before = std::mem::replace(&mut *server.standing.lock(), after);
         match outcome {
@@ -234,6 +246,7 @@ impl Registrar {
     async fn send_all(&self, server: &Server, line: &mut Line) -> Result<(), RegisterError> {
         let peer = self.reach(server, line).await?;
         let mut owed = server.take_owed();
+        owed.names.retain(|name| self.topics.find(name).is_some());
         let mut all = self.topics.all();
         all.data_version = line.tell(&all.data_version, !owed.names.is_empty());
         self.send(&peer, all, None).await?;

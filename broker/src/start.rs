@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,19 +165,28 @@ impl Running {
         if let Err(late) = self.log_tasks.close(grace).await {
             tracing::error!(%late, "the log did not stop in time");
         }
-        // A full disk must not keep it from being closed.
-        state_file::give_back_room(&config_dir(&self.broker.config()));
-        let now_ms = clock::now_ms();
-        let state = &self.broker.state;
-        state.topics.fold()?;
-        state.groups.fold()?;
-        state.offsets.fold(now_ms)?;
-        if self.broker.gates.written.outcome(u64::MAX).is_none() {
-            // The writer has not ended: the next start must look for what it is about to write.
-            return Err(StopError::LogBusy);
-        }
-        Ok(self.broker.store.close()?)
+        // A disk may let it wait for ever; whoever awaits this must be able to give up.
+        let closing = tokio::task::spawn_blocking(move || close(&self.broker));
+        closing
+            .await
+            .unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
     }
+}
+
+/// Writes what is not written yet and marks the store as cleanly closed.
+fn close(broker: &Broker) -> Result<(), StopError> {
+    // A full disk must not keep it from being closed.
+    state_file::give_back_room(&config_dir(&broker.config()));
+    let now_ms = clock::now_ms();
+    let state = &broker.state;
+    state.topics.fold()?;
+    state.groups.fold()?;
+    state.offsets.fold(now_ms)?;
+    if broker.gates.written.outcome(u64::MAX).is_none() {
+        // The writer has not ended: the next start must look for what it is about to write.
+        return Err(StopError::LogBusy);
+    }
+    Ok(broker.store.close()?)
 }
 
 /// Both listeners. Clients take the VIP port to be the broker's - 2, also where any port will do.

@@ -35,3 +35,52 @@ impl From<&RegisterError> for Standing {
         }
     }
 }
+
+/// Whether a link still has another end.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    /// Calls in a row that timed out while nothing came at all.
+    calls: u32,
+    heard: Option<u64>,
+}
+
+impl Silence {
+    const CALLS_MAX: u32 = 3;
+
+    /// What came of a call, and how often bytes have come on the link by then. A server that is only
+    /// slow is not given up: for a link that ends it takes us out of all routes.
+    pub(super) fn is_dead(&mut self, timed_out: bool, heard: Option<u64>) -> bool {
+        let is_silent = timed_out && heard.is_some() && heard == self.heard;
+        self.calls = if is_silent { self.calls + 1 } else { 0 };
+        self.heard = heard;
+        self.calls >= Self::CALLS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_dead_when_nothing_came_for_three_calls() {
+        let mut silence = Silence::default();
+        let calls = [
+            (false, 7, false),
+            (true, 7, false),
+            (true, 7, false),
+            // Late, but it lives.
+            (true, 8, false),
+            (true, 8, false),
+            (true, 8, false),
+            (true, 8, true),
+            // A new link.
+            (true, 0, false),
+        ];
+        for (nth, (timed_out, heard, dead)) in calls.into_iter().enumerate() {
+            assert_eq!(silence.is_dead(timed_out, Some(heard)), dead, "{nth}");
+        }
+        for _ in 0..5 {
+            assert!(!silence.is_dead(true, None), "within the process");
+        }
+    }
+}
