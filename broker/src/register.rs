@@ -263,8 +263,7 @@ impl Registrar {
             calls.spawn(async move {
                 let mut line = server.line.lock().await;
                 let standing = server.standing();
-                // A server that does not know us yet wants to hear everything; one that did not
-                // take everything is told later.
+                // Who does not know us yet wants to hear everything; who did not take it, later.
                 let told = !matches!(standing, Standing::New | Standing::Away)
                     && me.send_owed(&server, &mut line).await.is_ok();
                 if !told && standing != Standing::Unwilling {
@@ -356,6 +355,7 @@ impl Registrar {
                 let peer = dial(addr, nobody, Limits::default(), &self.tasks).await?;
                 // Whoever gives up waiting for what follows leaves no link behind that nobody has.
                 line.peer = Some(peer.clone());
+                line.silence = Silence::default();
                 // A first frame has a lower limit, which all our topics may exceed. What it says
                 // does not matter: they are registered whatever it knows.
                 let (broker, version) = (self.broker(), self.topics.version());

@@ -251,6 +251,7 @@ impl Connection {
         let now = Instant::now();
         if taken > 0 && self.pace.stuck.take().is_some() {
             self.pace.heard = now;
+            self.peer.hear();
         }
         if !self.unsent.is_empty() {
             self.pace.stuck.get_or_insert(now);

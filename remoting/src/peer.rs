@@ -43,7 +43,7 @@ enum Way {
     Wire {
         outbox: Outbox,
         in_flight: InFlight,
-        /// How often bytes came from the peer.
+        /// How often there was a sign of life from the peer.
         heard: AtomicU64,
         /// Requests of the peer whose answer somebody took upon himself.
         held: AtomicUsize,
@@ -159,7 +159,8 @@ impl Peer {
         }
     }
 
-    /// A number that grows whenever bytes come from the peer; none for an in-process link.
+    /// A number that grows whenever bytes come from the peer, or it takes some that waited for it;
+    /// none for an in-process link.
     pub fn heard(&self) -> Option<u64> {
         match &self.0.way {
             Way::Wire { heard, .. } => Some(heard.load(Ordering::Relaxed)),
@@ -204,7 +205,7 @@ impl Peer {
         }
     }
 
-    /// Bytes came from the peer.
+    /// A sign of life came from the peer.
     pub(crate) fn hear(&self) {
         if let Way::Wire { heard, .. } = &self.0.way {
             heard.fetch_add(1, Ordering::Relaxed);

@@ -49,7 +49,8 @@ impl Config {
 }
 
 impl Store {
-    /// A unit as it should be; `found` is what the file says.
+    /// A unit as it should be; `found` is what the file says. One whose segment was removed points
+    /// below the log; the reader skips it.
     pub(crate) fn checked_unit(
         &self,
         queue: &Queue,
@@ -57,24 +58,31 @@ impl Store {
         found: Option<Unit>,
     ) -> Result<Unit, ReadError> {
         match found {
-            // Its segment was removed; the reader skips it.
-            Some(unit) if self.has_gone(queue, offset, unit)? => Ok(unit),
             Some(unit) if self.is_right(queue, offset, unit) => Ok(unit),
+            Some(unit) if self.has_gone(queue, offset, unit)? => Ok(unit),
+            _ if offset < queue.bounds().min.0 => Ok(Unit::FILLER),
             _ => self.mend_unit(queue, offset),
         }
     }
 
-    /// Whether the record of a unit was removed. It was not if that of the unit before is still there.
+    /// Whether the record of a unit was removed. It was not if that of the unit before is still there,
+    /// and most likely not if the queue begins with it and that of the unit behind is.
     fn has_gone(&self, queue: &Queue, offset: u64, unit: Unit) -> Result<bool, ReadError> {
         let start = self.log.start().unwrap_or(0);
         if unit.is_filler() || unit.log_offset >= start {
             return Ok(false);
         }
-        if offset <= queue.state.lock().min {
+        let bounds = queue.bounds();
+        let neighbour = if offset > bounds.min.0 {
+            offset - 1
+        } else {
+            offset + 1
+        };
+        if neighbour >= bounds.max.0 {
             return Ok(true);
         }
-        let before = self.unit(queue, offset - 1)?;
-        Ok(before.is_none_or(|before| before.log_offset < start))
+        let neighbour = self.unit(queue, neighbour)?;
+        Ok(neighbour.is_none_or(|unit| unit.log_offset < start))
     }
 
     pub(crate) fn is_right(&self, queue: &Queue, offset: u64, unit: Unit) -> bool {
@@ -90,44 +98,62 @@ impl Store {
     /// Finds the record of a unit in the log and writes the unit again. When the log has neither it
     /// nor any before it, the queue begins behind it.
     fn mend_unit(&self, queue: &Queue, offset: u64) -> Result<Unit, ReadError> {
-        if queue.state.lock().deleted {
+        let (deleted, loaded_to) = {
+            let state = queue.state.lock();
+            (state.deleted, state.loaded_to)
+        };
+        if deleted {
             return Err(wrong_unit(queue, offset));
         }
+        let right_unit = |at| {
+            let unit = self.unit(queue, at)?;
+            Ok::<_, ReadError>(unit.filter(|unit| self.is_right(queue, at, *unit)))
+        };
         let log_start = self.log.start().unwrap_or(0);
-        let mut position = log_start;
+        let mut from = log_start;
         for before in (offset.saturating_sub(UNITS_BACK_MAX)..offset).rev() {
-            if let Some(unit) = self
-                .unit(queue, before)?
-                .filter(|u| self.is_right(queue, before, *u))
-            {
-                position = unit.log_offset + u64::from(unit.size);
+            if let Some(unit) = right_unit(before)? {
+                from = unit.log_offset + u64::from(unit.size);
                 break;
             }
         }
-        // What comes later is not looked at and stays: first the units, then where records end.
-        let mut lowest = queue.state.lock().persisted;
-        let end = self.dispatched_to().0;
-        let found = self.find_record(position, end, |message| {
+        // Units of this run are not asked: their records may lie behind what is readable now.
+        let (mut lowest, mut to) = (loaded_to, self.dispatched_to().0);
+        let further = std::iter::successors(Some(1_u64), |step| Some(step * 2));
+        for behind in further.map(|step| offset.saturating_add(step)) {
+            if behind >= loaded_to {
+                break;
+            }
+            if let Some(unit) = right_unit(behind)? {
+                (lowest, to) = (behind, unit.log_offset);
+                break;
+            }
+        }
+        // A topic that was deleted and made again has older records with the same offsets: behind a
+        // record of the present one the first is the right one, else the last.
+        let mut found = None;
+        self.find_record(from, to, |message| {
             if is_in(message, queue) {
                 lowest = lowest.min(message.queue_offset.0);
             }
-            is_at(message, queue, offset).then(|| self.config.unit_of(message))
-        })?;
-        let Some(unit) = found else {
-            if position == log_start && lowest > offset {
-                let mut state = queue.state.lock();
-                state.min = state.min.max(lowest);
+            if is_at(message, queue, offset) {
+                found = Some(self.config.unit_of(message));
             }
-            return Err(wrong_unit(queue, offset));
-        };
-        tracing::warn!(
-            topic = &*queue.topic,
-            queue = queue.id.0,
-            offset,
-            "mended a unit"
-        );
-        self.queue_files.write_again(queue, offset, unit)?;
-        Ok(unit)
+            (found.is_some() && from > log_start).then_some(())
+        })?;
+        let (topic, id) = (&*queue.topic, queue.id.0);
+        if let Some(unit) = found {
+            tracing::warn!(topic, queue = id, offset, "mended a unit");
+            self.queue_files.write_again(queue, offset, unit)?;
+            Ok(unit)
+        } else if from == log_start && log_start > 0 && lowest > offset {
+            tracing::warn!(topic, queue = id, begins = lowest, "a queue began too low");
+            let mut state = queue.state.lock();
+            state.min = state.min.max(lowest);
+            Ok(Unit::FILLER)
+        } else {
+            Err(wrong_unit(queue, offset))
+        }
     }
 
     /// Shows the records between two places, the first one where a record begins, until `look` has
@@ -258,12 +284,9 @@ mod tests {
             let read = |from| store.read(topic, QueueId(0), QueueOffset(from), &LIMITS, &|_| true);
             let bounds = || store.queue_bounds(topic, QueueId(0)).unwrap();
             assert_eq!(bounds().min.0, 0);
-            assert!(read(altered).is_err());
+            let left = if topic == "T" { 40 - first } else { 0 };
+            assert_eq!(u64::from(read(altered).unwrap().count), left);
             assert_eq!(bounds().min.0, first, "{topic} {altered}");
-            assert_eq!(
-                read(first).unwrap().count,
-                if topic == "T" { 40 - first as u32 } else { 0 }
-            );
         }
     }
 
@@ -283,5 +306,63 @@ mod tests {
             let begins = store.queue_bounds("T", QueueId(0)).unwrap().min.0;
             assert_eq!(begins == 0, closed);
         }
+    }
+
+    fn offsets(read: &crate::Read) -> Vec<u64> {
+        let records = read.records.iter().flat_map(|piece| {
+            let mut rest = &piece[..];
+            std::iter::from_fn(move || {
+                let size = u32::from_be_bytes(*rest.first_chunk::<4>()?);
+                let (record, behind) = rest.split_at(size as usize);
+                rest = behind;
+                Some(u64::from_be_bytes(*record[28..].first_chunk::<8>()?))
+            })
+        });
+        records.collect()
+    }
+
+    #[test]
+    fn the_first_unit_of_a_topic_made_again_is_not_mended_from_the_old_one() {
+        for altered in [&[0][..], &[0, 1, 2, 3], &[3, 4], &[5]] {
+            let disk = MemoryDisk::new();
+            let store = open(&disk);
+            for _ in 0..40 {
+                send(&store, "T");
+            }
+            store.delete_topic("T").unwrap();
+            let places: Vec<_> = (0..20).map(|_| send(&store, "T")).collect();
+            store.persist_once().unwrap();
+            drop(store);
+            disk.kill();
+            let store = open(&disk);
+            altered.iter().for_each(|unit| alter(&disk, "T", *unit));
+            // The last first: nothing right may be known before it.
+            for unit in altered.iter().rev() {
+                let read = store.read("T", QueueId(0), QueueOffset(*unit), &LIMITS, &|_| true);
+                let read = read.unwrap();
+                assert_eq!(offsets(&read), places[*unit as usize..], "{altered:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_unit_that_points_below_the_log_does_not_hide_its_message() {
+        let disk = MemoryDisk::new();
+        let store = open(&disk);
+        let places: Vec<_> = (0..40).map(|_| send(&store, "T")).collect();
+        store.persist_once().unwrap();
+        drop(store);
+        disk.kill();
+        let store = open(&disk);
+        store.log.remove_first().unwrap();
+        store.trim_queues(store.log.start().unwrap()).unwrap();
+        let first = store.queue_bounds("T", QueueId(0)).unwrap().min;
+        let path = format!("/store/consumequeue/T/0/{:020}", first.0 / 10 * 200);
+        let file = disk.open(Path::new(&path), Access::Write).unwrap();
+        file.write_all_at(&[0; 8], first.0 % 10 * 20).unwrap();
+        let read = store
+            .read("T", QueueId(0), first, &LIMITS, &|_| true)
+            .unwrap();
+        assert_eq!(offsets(&read), places[first.0 as usize..]);
     }
 }

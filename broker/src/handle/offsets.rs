@@ -6,6 +6,7 @@ use proto::remoting::pull::{
 };
 use proto::remoting::{Reply, ResponseCode};
 use store::Boundary;
+use tokio::task::block_in_place;
 
 use crate::broker::{Bounds, Broker};
 use crate::refusal::Refusal;
@@ -94,9 +95,11 @@ pub(super) fn search(broker: &Broker, search: &SearchOffset) -> Result<Reply, Re
         Boundary::Lower
     };
     let queue = queue_id(search.queue_id)?;
-    let offset = broker
-        .store
-        .offset_by_time(&search.topic, queue, search.timestamp_ms, boundary);
+    // It may have to mend what a disk has altered, for which much of the log is read.
+    let offset = block_in_place(|| {
+        let store = &broker.store;
+        store.offset_by_time(&search.topic, queue, search.timestamp_ms, boundary)
+    });
     let offset = offset
         .map_err(|error| unreadable(&error))?
         .map_or(0, |offset| offset.0.cast_signed());
