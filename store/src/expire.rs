@@ -12,7 +12,7 @@ use proto::message::LogOffset;
 use crate::files::Space;
 use crate::persist::PersistError;
 use crate::segment::Segment;
-use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::{Retention, Store};
 
@@ -103,14 +103,17 @@ pub(crate) struct Expiry {
     retention: RwLock<Retention>,
     level: SeenLevel,
     guard: Mutex<AgeGuard>,
+    /// Where the log began when all queues were last seen to begin with it.
+    pub(crate) trimmed_to: AtomicU64,
 }
 
 impl Expiry {
-    pub(crate) fn new(retention: Retention) -> Self {
+    pub(crate) fn new(retention: Retention, log_start: u64) -> Self {
         Self {
             retention: RwLock::new(retention),
             level: SeenLevel::default(),
             guard: Mutex::default(),
+            trimmed_to: AtomicU64::new(log_start),
         }
     }
 }

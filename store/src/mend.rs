@@ -8,6 +8,7 @@ use proto::names::SCHEDULE_TOPIC;
 
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
+use crate::sync::atomic::Ordering;
 use crate::{Config, Store};
 
 /// Units before the wrong one that may be wrong as well.
@@ -66,23 +67,17 @@ impl Store {
     }
 
     /// Whether the record of a unit was removed. It was not if that of the unit before is still there,
-    /// and most likely not if the queue begins with it and that of the unit behind is.
+    /// nor if the queue begins with it and all queues begin where the log does.
     fn has_gone(&self, queue: &Queue, offset: u64, unit: Unit) -> Result<bool, ReadError> {
         let start = self.log.start().unwrap_or(0);
         if unit.is_filler() || unit.log_offset >= start {
             return Ok(false);
         }
-        let bounds = queue.bounds();
-        let neighbour = if offset > bounds.min.0 {
-            offset - 1
-        } else {
-            offset + 1
-        };
-        if neighbour >= bounds.max.0 {
-            return Ok(true);
+        if offset <= queue.bounds().min.0 {
+            return Ok(self.expiry.trimmed_to.load(Ordering::Acquire) != start);
         }
-        let neighbour = self.unit(queue, neighbour)?;
-        Ok(neighbour.is_none_or(|unit| unit.log_offset < start))
+        let before = self.unit(queue, offset - 1)?;
+        Ok(before.is_none_or(|before| before.log_offset < start.min(unit.log_offset)))
     }
 
     pub(crate) fn is_right(&self, queue: &Queue, offset: u64, unit: Unit) -> bool {
@@ -98,9 +93,9 @@ impl Store {
     /// Finds the record of a unit in the log and writes the unit again. When the log has neither it
     /// nor any before it, the queue begins behind it.
     fn mend_unit(&self, queue: &Queue, offset: u64) -> Result<Unit, ReadError> {
-        let (deleted, loaded_to) = {
+        let (deleted, persisted) = {
             let state = queue.state.lock();
-            (state.deleted, state.loaded_to)
+            (state.deleted, state.persisted)
         };
         if deleted {
             return Err(wrong_unit(queue, offset));
@@ -117,11 +112,11 @@ impl Store {
                 break;
             }
         }
-        // Units of this run are not asked: their records may lie behind what is readable now.
-        let (mut lowest, mut to) = (loaded_to, self.dispatched_to().0);
+        // Units that are in a file were written to the log before; what is readable by now is less.
+        let (mut lowest, mut to) = (persisted, self.appended_to().0);
         let further = std::iter::successors(Some(1_u64), |step| Some(step * 2));
         for behind in further.map(|step| offset.saturating_add(step)) {
-            if behind >= loaded_to {
+            if behind >= persisted {
                 break;
             }
             if let Some(unit) = right_unit(behind)? {
@@ -347,22 +342,47 @@ mod tests {
 
     #[test]
     fn a_first_unit_that_points_below_the_log_does_not_hide_its_message() {
+        for topic in ["T", "single"] {
+            let disk = MemoryDisk::new();
+            let store = open(&disk);
+            let mut places: Vec<_> = (0..40).map(|_| send(&store, "T")).collect();
+            let single = send(&store, "single");
+            store.persist_once().unwrap();
+            drop(store);
+            disk.kill();
+            let store = open(&disk);
+            store.log.remove_first().unwrap();
+            let log_start = store.log.start().unwrap();
+            store.trim_queues(log_start).unwrap();
+            places.retain(|place| *place >= log_start);
+            let first = store.queue_bounds(topic, QueueId(0)).unwrap().min;
+            let path = format!("/store/consumequeue/{topic}/0/{:020}", first.0 / 10 * 200);
+            let file = disk.open(Path::new(&path), Access::Write).unwrap();
+            file.write_all_at(&[0; 8], first.0 % 10 * 20).unwrap();
+            let read = store.read(topic, QueueId(0), first, &LIMITS, &|_| true);
+            let wanted = if topic == "T" { places } else { vec![single] };
+            assert_eq!(offsets(&read.unwrap()), wanted);
+        }
+    }
+
+    #[test]
+    fn a_reader_between_the_removal_of_a_segment_and_the_trim_is_led_over_what_is_gone() {
         let disk = MemoryDisk::new();
         let store = open(&disk);
-        let places: Vec<_> = (0..40).map(|_| send(&store, "T")).collect();
+        let quiet = send(&store, "quiet");
+        for _ in 0..40 {
+            send(&store, "T");
+        }
+        send(&store, "quiet");
         store.persist_once().unwrap();
         drop(store);
         disk.kill();
         let store = open(&disk);
         store.log.remove_first().unwrap();
-        store.trim_queues(store.log.start().unwrap()).unwrap();
-        let first = store.queue_bounds("T", QueueId(0)).unwrap().min;
-        let path = format!("/store/consumequeue/T/0/{:020}", first.0 / 10 * 200);
-        let file = disk.open(Path::new(&path), Access::Write).unwrap();
-        file.write_all_at(&[0; 8], first.0 % 10 * 20).unwrap();
-        let read = store
-            .read("T", QueueId(0), first, &LIMITS, &|_| true)
-            .unwrap();
-        assert_eq!(offsets(&read), places[first.0 as usize..]);
+        assert!(quiet < store.log.start().unwrap());
+        let begins = || store.queue_bounds("quiet", QueueId(0)).unwrap().min.0;
+        let read = store.read("quiet", QueueId(0), QueueOffset(0), &LIMITS, &|_| true);
+        assert_eq!(read.unwrap().count, 1);
+        assert_eq!(begins(), 0, "nothing had to be looked for in the log");
     }
 }

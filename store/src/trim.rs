@@ -10,6 +10,7 @@ use crate::Store;
 use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
+use crate::sync::atomic::Ordering;
 
 /// How much of the log is read for one damaged queue. The caretaker has other work, and of a start
 /// that is too low the first reader who comes there finds out.
@@ -21,13 +22,16 @@ impl Store {
         let mut outcome = Ok(());
         for queue in self.queues.all() {
             if self.is_halted() {
-                break;
+                return outcome;
             }
             match self.trim_queue(&queue, log_start) {
                 Ok(()) => {}
                 Err(ReadError::Io(error)) => outcome = outcome.and(Err(error)),
                 Err(error) => tracing::warn!(%error, "a queue keeps its start for now"),
             }
+        }
+        if outcome.is_ok() {
+            self.expiry.trimmed_to.store(log_start, Ordering::Release);
         }
         outcome
     }

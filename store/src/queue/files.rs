@@ -225,7 +225,7 @@ impl QueueFiles {
     /// bring files back.
     pub(crate) fn write_again(&self, queue: &Queue, at: u64, unit: Unit) -> io::Result<()> {
         let state = queue.state.lock();
-        if state.deleted {
+        if state.deleted || at < state.min {
             return Ok(());
         }
         let units = Run {

@@ -229,7 +229,7 @@ impl Recovery {
             end,
             self.sealed_from,
         );
-        let expiry = Expiry::new(config.retention.clone());
+        let expiry = Expiry::new(config.retention.clone(), log.start().unwrap_or(0));
         let store = Store {
             paths: Paths::of(&config.root),
             config,
