@@ -210,7 +210,7 @@ fn no_room(error: io::Error) -> AppendError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
@@ -220,7 +220,7 @@ mod tests {
     use crate::files::MemoryDisk;
     use crate::{Config, ReadLimits};
 
-    const DRAFT: Draft<'static> = Draft {
+    pub(crate) const DRAFT: Draft<'static> = Draft {
         topic: "T",
         queue_id: QueueId(0),
         flag: 0,
@@ -243,7 +243,8 @@ mod tests {
         keys: None,
     };
 
-    fn open(disk: &MemoryDisk) -> Store {
+    /// Segments of a few messages, queue files of ten units.
+    pub(crate) fn open(disk: &MemoryDisk) -> Store {
         let config = Config {
             segment_bytes: 4096,
             queue_file_bytes: 200,

@@ -197,49 +197,27 @@ pub(crate) fn is_in(message: &StoredMessage<'_>, queue: &Queue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
     use std::path::Path;
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use proto::message::{Draft, QueueId, QueueOffset, SysFlag};
+    use proto::message::{Draft, QueueId, QueueOffset};
 
     use super::*;
+    use crate::append::tests::{DRAFT, open};
     use crate::files::{Access, Disk, MemoryDisk};
     use crate::staging::Halt;
     use crate::{Boundary, ReadLimits};
 
-    const HOST: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
     const LIMITS: ReadLimits = ReadLimits {
         max_messages: 100,
         max_bytes: u32::MAX,
     };
 
-    fn open(disk: &MemoryDisk) -> Store {
-        let config = Config {
-            segment_bytes: 4096,
-            queue_file_bytes: 200,
-            ..Config::new("/store")
-        };
-        Store::open(config, Arc::new(disk.clone())).unwrap().0
-    }
-
     fn send(store: &Store, topic: &str) -> u64 {
         let draft = Draft {
             topic,
-            queue_id: QueueId(0),
-            flag: 0,
-            sys_flag: SysFlag(0),
-            born_timestamp: 0,
-            born_host: HOST,
-            store_host: HOST,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: &[1; 200],
-            properties: &[],
-            tags_code: 0,
-            unique_key: None,
-            keys: None,
+            ..DRAFT
         };
         let at = store.append(&draft, 0).unwrap().log_offset.0;
         let batch = store.write_staged(Duration::ZERO).unwrap().unwrap();
