@@ -5,7 +5,7 @@
 //!   8  i64 the same for the consume queues
 //!  16  i64 the same for the key index
 //!  24  i64 masterFlushedOffset    32  i64 confirmPhyOffset
-//!  64  "gantry 1"                                                     ours, RocketMQ leaves it alone
+//!  64  "gantry 2"                                                     ours, RocketMQ leaves it alone
 //!  72  u64 good_to: below it log, queues and index are durable
 //!  80  u64 units: the sum of the ends of all queues at that point
 //!  88  [16] boot id of the machine that wrote this
@@ -13,8 +13,10 @@
 //! 112  u32 number of index files
 //! 116  u32 number of the next entry in the last one
 //! 120  u64 from this log offset on every record carries a CRC of its own
-//! 128  u32 CRC of bytes 0..128
-//! 132  u32 CRC of bytes 64..128
+//! 128  u64 where the log began when all queues were last seen to begin with it, or 2^64-1
+//! 136  u64 the sum of the starts of all queues then
+//! 144  u32 CRC of bytes 0..144
+//! 148  u32 CRC of bytes 64..144
 //! ```
 //!
 //! All in the first 512 of 4,096 bytes, so one sector has all of it or nothing. When RocketMQ used
@@ -29,11 +31,12 @@ use crate::index::IndexPosition;
 
 const PAGE_BYTES: u64 = 4096;
 const SECTOR_BYTES: usize = 512;
-const MAGIC: &[u8; 8] = b"gantry 1";
-const CRC_AT: usize = 128;
+const MAGIC: &[u8; 8] = b"gantry 2";
+const CRC_AT: usize = 144;
 const CLOSED: u64 = 1;
 const LOST_POWER: u64 = 2;
-const OURS: std::ops::Range<usize> = 64..136;
+const OURS: std::ops::Range<usize> = 64..CRC_AT + 8;
+const NO_STARTS: u64 = u64::MAX;
 
 /// RocketMQ's part: store times in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,11 +46,22 @@ pub(crate) struct Times {
     pub(crate) index: i64,
 }
 
+/// Where all queues begin, told by one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Starts {
+    /// The start of the log that they belong to.
+    pub(crate) log_start: u64,
+    /// The sum of the first offsets of all queues.
+    pub(crate) sum: u64,
+}
+
 /// Our part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) good_to: u64,
     pub(crate) units: u64,
+    /// Missing when the queues were not seen to begin with the log.
+    pub(crate) starts: Option<Starts>,
     pub(crate) boot_id: [u8; 16],
     pub(crate) closed: bool,
     /// Said again by each start until one has persisted.
@@ -115,6 +129,10 @@ impl Checkpoint {
         let known = is_ours.then(|| Known {
             good_to: number(72),
             units: number(80),
+            starts: (number(128) != NO_STARTS).then(|| Starts {
+                log_start: number(128),
+                sum: number(136),
+            }),
             boot_id,
             closed: number(104) & CLOSED != 0,
             lost_power: number(104) & LOST_POWER != 0,
@@ -144,6 +162,11 @@ impl Checkpoint {
             put(112, &known.index.files.to_be_bytes());
             put(116, &known.index.count.to_be_bytes());
             put(120, &known.sealed_from.to_be_bytes());
+            let (log_start, sum) = known
+                .starts
+                .map_or((NO_STARTS, 0), |starts| (starts.log_start, starts.sum));
+            put(128, &log_start.to_be_bytes());
+            put(136, &sum.to_be_bytes());
             let crc = crc32fast::hash(&page[..CRC_AT]);
             page[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
             let crc = crc32fast::hash(&page[OURS.start..CRC_AT]);
@@ -177,6 +200,10 @@ mod tests {
         known: Some(Known {
             good_to: 1 << 40,
             units: 77,
+            starts: Some(Starts {
+                log_start: 1 << 30,
+                sum: 5,
+            }),
             boot_id: [9; 16],
             closed: true,
             lost_power: true,
@@ -212,7 +239,7 @@ mod tests {
         for bit in 0..SECTOR_BYTES * 8 {
             let mut page = page;
             page[bit / 8] ^= 1 << (bit % 8);
-            let ours = (64..128).contains(&(bit / 8)) || (132..136).contains(&(bit / 8));
+            let ours = (64..144).contains(&(bit / 8)) || (148..152).contains(&(bit / 8));
             assert_eq!(damaged(&page), ours, "bit {bit}");
         }
     }

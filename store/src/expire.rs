@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use proto::message::LogOffset;
 
+use crate::checkpoint::Starts;
 use crate::files::Space;
 use crate::persist::PersistError;
 use crate::segment::Segment;
-use crate::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::{Retention, Store};
 
@@ -103,17 +104,17 @@ pub(crate) struct Expiry {
     retention: RwLock<Retention>,
     level: SeenLevel,
     guard: Mutex<AgeGuard>,
-    /// Where the log began when all queues were last seen to begin with it.
-    pub(crate) trimmed_to: AtomicU64,
+    /// Where all queues begin, as of the last time that none began before the log.
+    pub(crate) starts: Mutex<Option<Starts>>,
 }
 
 impl Expiry {
-    pub(crate) fn new(retention: Retention, log_start: u64) -> Self {
+    pub(crate) fn new(retention: Retention, starts: Option<Starts>) -> Self {
         Self {
             retention: RwLock::new(retention),
             level: SeenLevel::default(),
             guard: Mutex::default(),
-            trimmed_to: AtomicU64::new(log_start),
+            starts: Mutex::new(starts),
         }
     }
 }
@@ -299,6 +300,10 @@ impl Store {
                 return Ok(());
             }
             let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
+            if let Some(starts) = self.expiry.starts.lock().as_mut() {
+                let begin = removed.iter().map(|queue| queue.state.lock().min);
+                starts.sum -= begin.sum::<u64>();
+            }
             self.queue_files.close(topic);
             let mut dispatched = self.marks.dispatched.lock();
             dispatched.units -= units;

@@ -8,7 +8,6 @@ use proto::names::SCHEDULE_TOPIC;
 
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
-use crate::sync::atomic::Ordering;
 use crate::{Config, Store};
 
 /// Units before the wrong one that may be wrong as well.
@@ -74,7 +73,8 @@ impl Store {
             return Ok(false);
         }
         if offset <= queue.bounds().min.0 {
-            return Ok(self.expiry.trimmed_to.load(Ordering::Acquire) != start);
+            let starts = *self.expiry.starts.lock();
+            return Ok(starts.is_none_or(|starts| starts.log_start != start));
         }
         let before = self.unit(queue, offset - 1)?;
         Ok(before.is_none_or(|before| before.log_offset < start.min(unit.log_offset)))
@@ -143,8 +143,15 @@ impl Store {
             Ok(unit)
         } else if from == log_start && log_start > 0 && lowest > offset {
             tracing::warn!(topic, queue = id, begins = lowest, "a queue began too low");
+            let mut starts = self.expiry.starts.lock();
             let mut state = queue.state.lock();
-            state.min = state.min.max(lowest);
+            if !state.deleted {
+                let raised = lowest.saturating_sub(state.min);
+                state.min += raised;
+                if let Some(starts) = starts.as_mut() {
+                    starts.sum += raised;
+                }
+            }
             Ok(Unit::FILLER)
         } else {
             Err(wrong_unit(queue, offset))

@@ -7,10 +7,10 @@
 use std::io;
 
 use crate::Store;
+use crate::checkpoint::Starts;
 use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
-use crate::sync::atomic::Ordering;
 
 /// How much of the log is read for one damaged queue. The caretaker has other work, and of a start
 /// that is too low the first reader who comes there finds out.
@@ -31,7 +31,12 @@ impl Store {
             }
         }
         if outcome.is_ok() {
-            self.expiry.trimmed_to.store(log_start, Ordering::Release);
+            let _no_topic_goes = self.steps.persisting.lock();
+            let mut starts = self.expiry.starts.lock();
+            *starts = Some(Starts {
+                log_start,
+                sum: self.queues.starts(),
+            });
         }
         outcome
     }

@@ -120,6 +120,13 @@ impl Queues {
         self.topics.read().values().flatten().cloned().collect()
     }
 
+    /// The sum of the first offsets of all queues.
+    pub(crate) fn starts(&self) -> u64 {
+        let topics = self.topics.read();
+        let queues = topics.values().flatten();
+        queues.map(|queue| queue.state.lock().min).sum()
+    }
+
     /// Forgets a topic; its queues take nothing more. Between two appends, so that an appender who
     /// found one of them before sees it.
     pub(crate) fn remove_topic(&self, topic: &str, _: &mut Staging) -> Vec<Arc<Queue>> {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use proto::message::LogOffset;
 
-use crate::checkpoint::{Checkpoint, Known};
+use crate::checkpoint::{Checkpoint, Known, Starts};
 use crate::expire::Expiry;
 use crate::files::{Access, Disk};
 use crate::index::{IndexPosition, KeyIndex, Shape};
@@ -136,6 +136,7 @@ impl Store {
                 ..Opened::default()
             },
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
+            starts: None,
             unsynced: Unsynced::default(),
             sealed_from: checkpoint.known.map_or(u64::MAX, |known| known.sealed_from),
             config,
@@ -162,6 +163,8 @@ struct Recovery {
     /// Records below are in the index already.
     index_end: u64,
     newest_time: i64,
+    /// Where all queues begin.
+    starts: Option<Starts>,
     /// Records from here on carry a CRC of their own, as far as the checkpoint knows.
     sealed_from: u64,
     opened: Opened,
@@ -183,7 +186,7 @@ impl Recovery {
             None
         };
         self.index_end = self.index.end_offset();
-        let mut vouched = (self.units(), self.index.position());
+        let mut vouched = (self.units(), self.starts, self.index.position());
         let end = match good_to {
             Some(good_to) => self.scan_from(good_to)?,
             None => None,
@@ -192,7 +195,7 @@ impl Recovery {
             (Some(good_to), Some(end)) => (good_to, end),
             _ => {
                 // Fits no sum of ends: they are made again until a checkpoint knows them.
-                vouched = (u64::MAX, IndexPosition::default());
+                vouched = (u64::MAX, None, IndexPosition::default());
                 (start, self.rebuild(start)?)
             }
         };
@@ -200,7 +203,7 @@ impl Recovery {
             true => self.sealed_from.min(end),
             false => u64::MAX,
         };
-        self.vouch_for(read_from, vouched.0, vouched.1)?;
+        self.vouch_for(read_from, vouched)?;
         salvage::finish(&self.config, &*self.disk)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
@@ -219,6 +222,7 @@ impl Recovery {
             index,
             opened,
             newest_time,
+            starts,
             ..
         } = self;
         let end = opened.log_end.0;
@@ -229,7 +233,12 @@ impl Recovery {
             end,
             self.sealed_from,
         );
-        let expiry = Expiry::new(config.retention.clone(), log.start().unwrap_or(0));
+        // Reading the log has made queues, and some of them anew.
+        let starts = starts.map(|starts| Starts {
+            sum: queues.starts(),
+            ..starts
+        });
+        let expiry = Expiry::new(config.retention.clone(), starts);
         let store = Store {
             paths: Paths::of(&config.root),
             config,
@@ -274,11 +283,16 @@ impl Recovery {
     }
 
     /// Writes down what was good before the log was read, in the run of the machine that it is now.
-    fn vouch_for(&self, good_to: u64, units: u64, index: IndexPosition) -> Result<(), OpenError> {
+    fn vouch_for(
+        &self,
+        good_to: u64,
+        (units, starts, index): (u64, Option<Starts>, IndexPosition),
+    ) -> Result<(), OpenError> {
         let boot_id = self.disk.boot_id();
         let known = Some(Known {
             good_to,
             units,
+            starts,
             boot_id,
             closed: false,
             lost_power: self.opened.lost_power,

@@ -13,6 +13,7 @@ use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
 use super::units::{Units, bisect, read_unit, zero_units_behind};
 use super::{OpenError, Recovery, at};
+use crate::checkpoint::Starts;
 use crate::files::Access;
 use crate::log::verify;
 use crate::queue::{QueueState, Queues, Run, UNIT_BYTES, Unit, snapshot};
@@ -37,6 +38,7 @@ impl Recovery {
         {
             self.queues = queues;
             if self.units() == known.units && self.queue_folders_are_there()? {
+                self.starts = known.starts;
                 return Ok(good_to);
             }
             self.queues = Queues::default();
@@ -63,9 +65,17 @@ impl Recovery {
                 tracing::warn!(folder = %path.display(), %error, "left alone");
             }
         }
+        let starts = Starts {
+            log_start,
+            sum: self.queues.starts(),
+        };
+        self.starts = Some(starts);
+        // One unit that points to what is gone, or seems to, moves the start of its queue.
+        let begin_elsewhere = |known: Starts| known.log_start == log_start && known != starts;
         match (self.checkpoint.known, good_to, last) {
             _ if !are_sure => Ok(None),
             (Some(known), ..) if units != known.units => Ok(None),
+            (Some(known), ..) if known.starts.is_some_and(begin_elsewhere) => Ok(None),
             (_, Some(good_to), _) => Ok(Some(good_to)),
             (_, None, None) => Ok(Some(log_start)),
             (_, None, Some(last)) => Ok(self.end_of_record(last)),
@@ -216,6 +226,10 @@ impl Recovery {
     pub(super) fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
         tracing::warn!("making queues and index again from the log");
         self.opened.queues_rebuilt = true;
+        self.starts = Some(Starts {
+            log_start: start,
+            sum: 0,
+        });
         let ended = self.forget_queues(start)?;
         self.index_end = 0;
         self.index.forget().map_err(at(&self.config.root))?;

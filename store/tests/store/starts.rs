@@ -88,6 +88,45 @@ fn units_that_a_disk_altered_do_not_move_the_start_of_a_queue_past_messages() {
     }
 }
 
+/// The segments that units point to below the log cannot be asked any more.
+#[test]
+fn units_that_seem_to_point_to_what_is_gone_do_not_hide_messages_from_a_start() {
+    let filler = |_| [0, 0, 0, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF];
+    // Behind the record of the unit before, as far as that is gone.
+    let lowered = |number: u64| {
+        let mut unit = [0; 12];
+        unit[..8].copy_from_slice(&(number * 2).to_be_bytes());
+        unit[11] = 200;
+        unit
+    };
+    for (kind, segments) in [(0, 0), (0, 1), (1, 1), (0, 3), (1, 3)] {
+        for (from, count) in (0..COUNT).flat_map(|from| [(from, 1), (from, 3)]) {
+            let (disk, store, places) = filled();
+            if segments > 0 {
+                expire(&disk, &store, segments);
+                store.persist_once().expect("persists");
+            }
+            drop(store);
+            disk.kill();
+            for number in from..(from + count).min(COUNT) {
+                let path = queue_file(number / UNITS_A_FILE * UNITS_A_FILE);
+                let at = number % UNITS_A_FILE * UNIT_BYTES;
+                let unit = if kind == 0 {
+                    filler(number)
+                } else {
+                    lowered(number)
+                };
+                if let Ok(file) = disk.open(&path, Access::Write) {
+                    file.write_all_at(&unit, at).expect("writes");
+                }
+            }
+            let (store, opened) = open(&disk);
+            let says = format!("{kind}, {segments} segments, {count} at {from}: {opened:?}");
+            check(&store, &places, &says);
+        }
+    }
+}
+
 #[test]
 fn a_queue_file_that_is_missing_does_not_cost_the_messages_before_its_end() {
     for segments in [0, 1, 2] {
