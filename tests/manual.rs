@@ -14,7 +14,8 @@ fn the_page_of_settings_is_up_to_date() {
          Written by `cargo xtask docs` from the tables that read the settings; do not edit.\n\n\
          A file given with `-c` has one `key=value` a line, in the syntax of Java's property files: \
          `#` and `!` begin comments, the later of two lines for one key wins. `--set key=value` \
-         beats the file. A key without effect is a warning at the start; a value that its key cannot \
+         beats the file. `gantry` alone, which is all three, gives a key to every part that knows it. \
+         A key without effect is a warning at the start; a value that its key cannot \
          have stops the start with exit code 78 and names file, line and key. \"Live\" keys can be \
          changed while the process runs (`mqadmin updateBrokerConfig`), the others cannot.\n",
     );
@@ -33,6 +34,7 @@ fn the_page_of_settings_is_up_to_date() {
         &namesrv::config::TABLE,
         &mut namesrv,
     );
+    page += &role("Gateway", &gateway::TABLE, &mut gateway::Config::default());
     check("docs/config.md", &page);
 }
 
@@ -70,6 +72,12 @@ fn the_page_of_limits_is_up_to_date() {
             None => row("broker", &limit),
         }
     }
+    for (key, meaning, limit) in settings(&namesrv::config::TABLE, &mut namesrv) {
+        if !broker::config::TABLE.knows(key) {
+            let (what, beyond) = what_and_beyond(meaning);
+            page += &limit_row("name server", what, limit, &format!("`{key}`"), beyond);
+        }
+    }
     for (what, limit, beyond) in broker::FIXED_LIMITS {
         page += &limit_row("broker", what, limit, "fixed", beyond);
     }
@@ -79,7 +87,11 @@ fn the_page_of_limits_is_up_to_date() {
     let (what, beyond) = ("body, bytes", "413; 400 if it is empty");
     let limit = broker.topics.message_bytes_max;
     page += &limit_row("HTTP", what, limit, "`maxMessageSize`", beyond);
-    for (what, limit, beyond) in gateway::fixed_limits(&gateway::Config::default()) {
+    for (key, meaning, limit) in settings(&gateway::TABLE, &mut gateway::Config::default()) {
+        let (what, beyond) = what_and_beyond(meaning);
+        page += &limit_row("HTTP", what, &limit, &format!("`{key}`"), beyond);
+    }
+    for (what, limit, beyond) in gateway::FIXED_LIMITS {
         page += &limit_row("HTTP", what, limit, "fixed", beyond);
     }
     check("docs/limits.md", &page);
@@ -127,13 +139,14 @@ fn settings<C>(
     // The sizes of files are none.
     let groups = table.groups.iter().filter(|group| group.title != "Files");
     let keys = groups.flat_map(|group| group.keys);
-    keys.filter(|key| key.name.starts_with("max"))
+    let is_limit = |name: &str| name.starts_with("max") || name.starts_with("min");
+    keys.filter(move |key| is_limit(key.name))
         .map(|key| (key.name, key.meaning, key.show(defaults)))
 }
 
 /// The meaning of a limit ends with what is beyond it.
 fn what_and_beyond(meaning: &str) -> (&str, &str) {
-    let parts = [". More: ", ". Longer: "];
+    let parts = [". More: ", ". Longer: ", ". Less: "];
     let parts = parts.into_iter().find_map(|word| meaning.split_once(word));
     let (what, beyond) = parts.unwrap_or_else(|| panic!("nothing is said of more: {meaning}"));
     (what, beyond.trim_end_matches('.'))
@@ -150,6 +163,9 @@ fn role<C>(title: &str, table: &Table<C>, defaults: &mut C) -> String {
         let head = "| key | meaning | default | range | live |\n|---|---|---|---|---|\n";
         section += &format!("\n### {}\n\n{head}", group.title);
         section.extend(group.keys.iter().map(|key| row(key, defaults)));
+    }
+    if table.absent.is_empty() {
+        return section;
     }
     section += "\n### Keys of Apache's without effect\n\nA warning, unless a value is given here: \
                 then any other value stops the start.\n\n| key | accepted | reason |\n|---|---|---|\n";

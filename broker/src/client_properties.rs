@@ -19,9 +19,6 @@ pub(crate) struct ClientProperties<'a> {
     pub(crate) refused: Option<&'static str>,
 }
 
-/// Properties of one message: 128 of its sender's own, and those that RocketMQ's clients add.
-pub(crate) const PROPERTIES_MAX: usize = 160;
-
 /// Set by brokers only; a client's is dropped.
 pub(crate) const OURS: [&str; 22] = [
     property::REAL_TOPIC,
@@ -49,7 +46,8 @@ pub(crate) const OURS: [&str; 22] = [
 ];
 
 impl<'a> ClientProperties<'a> {
-    pub(crate) fn read(text: &'a str) -> Self {
+    /// Reads the properties of one message, of which it may have `most`.
+    pub(crate) fn read(text: &'a str, most: usize) -> Self {
         let mut found = Self {
             waits: true,
             kept: Vec::with_capacity(4),
@@ -71,8 +69,8 @@ impl<'a> ClientProperties<'a> {
             at = end;
         }
         found.keep(text.get(run..));
-        if count > PROPERTIES_MAX {
-            found.refused = Some("the message has more than 160 properties");
+        if count > most {
+            found.refused = Some("the message has too many properties");
         } else if text.contains('\0') {
             found.refused = Some("a property of the message has the character U+0000");
         }
@@ -124,12 +122,12 @@ mod tests {
     use super::*;
 
     fn kept(text: &str) -> String {
-        ClientProperties::read(text).kept.concat()
+        ClientProperties::read(text, 160).kept.concat()
     }
 
     #[test]
     fn wait_is_heeded_and_stored_as_apache_does() {
-        let read = ClientProperties::read("UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A");
+        let read = ClientProperties::read("UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A", 160);
         let whole = "UNIQ_KEY\u{1}u\u{2}WAIT\u{1}false\u{2}TAGS\u{1}A";
         assert_eq!(read.kept, [whole, "\u{2}"]);
         assert_eq!(
@@ -158,7 +156,7 @@ mod tests {
         ] {
             let told = feature.map(|name| format!("{name} are not supported by this broker"));
             assert_eq!(
-                ClientProperties::read(text).refused,
+                ClientProperties::read(text, 160).refused,
                 told.as_deref(),
                 "{text}"
             );
@@ -167,9 +165,9 @@ mod tests {
 
     #[test]
     fn properties_are_as_many_as_allowed_and_without_nul() {
-        let refused = |text: &str| ClientProperties::read(text).refused;
+        let refused = |text: &str| ClientProperties::read(text, 160).refused;
         assert_eq!(refused(&"a\u{1}b\u{2}".repeat(160)), None);
-        let many = Some("the message has more than 160 properties");
+        let many = Some("the message has too many properties");
         assert_eq!(refused(&"a\u{1}b\u{2}".repeat(161)), many);
         let nul = Some("a property of the message has the character U+0000");
         assert_eq!(refused("a\u{1}b\0\u{2}"), nul);

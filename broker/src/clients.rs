@@ -22,10 +22,6 @@ const SILENT_FOR: Duration = Duration::from_secs(120);
 
 /// Groups that one heartbeat may name: all that the clients of a process have.
 pub(crate) const GROUPS_MAX: usize = 1024;
-/// A filter expression, and what a client says of one.
-pub(crate) const EXPRESSION_BYTES_MAX: usize = 8 << 10;
-/// Tags of one expression: as many as it has room for.
-const TAGS_MAX: usize = EXPRESSION_BYTES_MAX / 3;
 
 /// What a group wants of a topic, ready to ask for each message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +44,12 @@ impl Filter {
         }
     }
 
-    /// Whether a subscription is one that a consumer may have.
-    pub(crate) fn may_be(subscription: &Subscription) -> bool {
+    /// Whether a subscription is one that a consumer may have. Of tags it has as many as its
+    /// expression has room for.
+    pub(crate) fn may_be(subscription: &Subscription, expression_bytes_max: usize) -> bool {
         names::check_topic(&subscription.topic).is_ok()
-            && subscription.sub_string.len() <= EXPRESSION_BYTES_MAX
-            && subscription.code_set.len() <= TAGS_MAX
+            && subscription.sub_string.len() <= expression_bytes_max
+            && subscription.code_set.len() <= expression_bytes_max / 3
     }
 
     /// From an expression like `A || B`.

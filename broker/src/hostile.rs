@@ -16,7 +16,7 @@ pub fn client_properties(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    let read = ClientProperties::read(text);
+    let read = ClientProperties::read(text, 160);
     if read.refused.is_some() {
         return;
     }
@@ -32,7 +32,7 @@ pub fn client_properties(data: &[u8]) {
             "{name} is new"
         );
     }
-    let again = ClientProperties::read(&kept);
+    let again = ClientProperties::read(&kept, 160);
     assert_eq!(again.kept.concat(), kept);
     let said = |read: &ClientProperties<'_>| {
         let texts = [read.tags, read.keys, read.unique_key];

@@ -3,10 +3,9 @@
 use proto::names;
 use proto::remoting::request::JSON_BODY_BYTES_MAX;
 
-use crate::client_properties::PROPERTIES_MAX;
-use crate::clients::{EXPRESSION_BYTES_MAX, GROUPS_MAX};
+use crate::clients::GROUPS_MAX;
 use crate::config_table;
-use crate::handle::{pull, query, send_batch, topics};
+use crate::handle::{query, send_batch, topics};
 use crate::locks::GRANTS_MAX;
 
 pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
@@ -71,45 +70,15 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "MESSAGE_ILLEGAL",
     ),
     (
-        "properties of a message: 128, and 32 that clients of RocketMQ add",
-        PROPERTIES_MAX,
-        "MESSAGE_ILLEGAL",
-    ),
-    (
         "characters U+0000 in properties",
         0,
         "MESSAGE_ILLEGAL. U+0001 and U+0002 are the separators: they end a name and a value, and \
          what is no pair then is dropped, as Apache drops it",
     ),
     (
-        "messages of a batch; its body has the limit of a message's",
-        send_batch::MESSAGES_MAX,
-        "MESSAGE_ILLEGAL, nothing of it is stored",
-    ),
-    (
         "topic of a batch, bytes",
         send_batch::TOPIC_BYTES_MAX,
         "MESSAGE_ILLEGAL",
-    ),
-    (
-        "messages of a pull, whatever is asked for",
-        pull::MESSAGES_MAX as usize,
-        "so many are given",
-    ),
-    (
-        "bytes of a pull, but always one message",
-        pull::BYTES_MAX as usize,
-        "so many are given",
-    ),
-    (
-        "wait of a pull, s (Apache's consumers ask for 15 to 20)",
-        pull::SUSPEND_MAX.as_secs() as usize,
-        "so long it waits",
-    ),
-    (
-        "filter expression, bytes (tags; SQL is not supported)",
-        EXPRESSION_BYTES_MAX,
-        "SUBSCRIPTION_PARSE_FAILED; the group is left out of a heartbeat",
     ),
     (
         "messages of a query by key",

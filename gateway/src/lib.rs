@@ -23,10 +23,10 @@ use client::Client;
 use runtime::Tasks;
 use tokio::net::TcpListener;
 
-pub use config::Config;
+pub use config::{Config, TABLE};
 #[cfg(any(test, fuzzing))]
 pub use http::hostile;
-pub use limits::fixed_limits;
+pub use limits::FIXED_LIMITS;
 
 use messaging::Messaging;
 

@@ -50,6 +50,8 @@ pub struct Routes {
     /// Answer "not ready" to route requests until `wait_for_brokers` after the start.
     pub refuse_while_waiting: bool,
     pub wait_for_brokers_s: u32,
+    /// A packed registration, unpacked.
+    pub unpacked_bytes_max: usize,
 }
 
 impl Config {
@@ -95,6 +97,7 @@ impl Default for Config {
                 forget_unregistered_topics: false,
                 refuse_while_waiting: false,
                 wait_for_brokers_s: 45,
+                unpacked_bytes_max: 4 << 20,
             },
             limits: Limits {
                 // As many topics as a registration may have, with names as long as may be.
@@ -199,6 +202,14 @@ const ROUTES: &[K] = &[
         "That time, in seconds.",
     )
     .range(0, 3600),
+    K::new(
+        "maxUnpackedBytes",
+        |c| &mut c.routes.unpacked_bytes_max,
+        "A packed registration when unpacked (nothing else is ever unpacked), in bytes. More: \
+         SYSTEM_ERROR, unpacking stops there.",
+    )
+    .range(1 << 10, 1 << 30)
+    .live(),
 ];
 
 const LIMITS: [K; 11] = remoting::limit_keys::<Config>();

@@ -10,7 +10,7 @@ use crate::registration::{Registration, TOPICS_MAX};
 
 /// The body of a registration, packed or not.
 pub fn registration(data: &[u8]) {
-    if let Ok(read) = Registration::decode(data, 0) {
+    if let Ok(read) = Registration::decode(data, 0, 4 << 20) {
         assert!(read.topics.len() <= TOPICS_MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! The limits that no setting changes, for the manual: what, how much, what is beyond it.
 
 use crate::kv;
-use crate::registration::{INFLATED_BYTES_MAX, INFLATED_RATIO_MAX, TOPICS_MAX};
+use crate::registration::{INFLATED_RATIO_MAX, TOPICS_MAX};
 use crate::route_table;
 
 pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
@@ -29,11 +29,6 @@ pub const FIXED_LIMITS: &[(&str, usize, &str)] = &[
         "name of a cluster, broker or topic, address of a broker, bytes",
         route_table::NAME_BYTES_MAX,
         "SYSTEM_ERROR, the broker's routes stay as they were",
-    ),
-    (
-        "packed registration, bytes when unpacked (nothing else is ever unpacked)",
-        INFLATED_BYTES_MAX,
-        "SYSTEM_ERROR, unpacking stops there",
     ),
     (
         "packed registration, times its own size when unpacked",

@@ -9,7 +9,7 @@
 //! Filter servers and static topics, which no longer have users, are passed over.
 //!
 //! Invariant: what comes out is bounded, however small the body was: at most `TOPICS_MAX` topics, and
-//! at most `INFLATED_BYTES_MAX` and `INFLATED_RATIO_MAX` times the body while it is unpacked.
+//! at most `maxUnpackedBytes` and `INFLATED_RATIO_MAX` times the body while it is unpacked.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +25,7 @@ use serde::{Deserialize, Deserializer};
 
 /// Topics of one registration; more are refused.
 pub(crate) const TOPICS_MAX: usize = BROKER_TOPICS_MAX;
-/// An unpacked body; a larger one is refused. The other form is bounded by its frame.
-pub(crate) const INFLATED_BYTES_MAX: usize = 4 << 20;
+/// An unpacked body, in times its own size; a larger one is refused.
 pub(crate) const INFLATED_RATIO_MAX: usize = 100;
 
 /// Why a registration could not be read.
@@ -79,8 +78,13 @@ impl Default for Queues {
 }
 
 impl Registration {
-    /// Reads `body`. `crc32` is what the header says; 0 says nothing.
-    pub(crate) fn decode(body: &[u8], crc32: i64) -> Result<Self, RegistrationError> {
+    /// Reads `body`. `crc32` is what the header says; 0 says nothing. A packed one may have
+    /// `unpacked_max` bytes; the other form is bounded by its frame.
+    pub(crate) fn decode(
+        body: &[u8],
+        crc32: i64,
+        unpacked_max: usize,
+    ) -> Result<Self, RegistrationError> {
         // compat: UtilAll#crc32 drops the sign bit.
         if crc32 != 0 && crc32 != i64::from(crc32fast::hash(body) & 0x7fff_ffff) {
             return Err(RegistrationError::Checksum);
@@ -94,7 +98,7 @@ impl Registration {
                     topics: table.topic_config_table,
                 })
             }
-            Some(0x78) => Self::unpacked(&inflate(body)?),
+            Some(0x78) => Self::unpacked(&inflate(body, unpacked_max)?),
             Some(_) => Err(RegistrationError::UnknownForm),
         }
     }
@@ -117,8 +121,8 @@ impl Registration {
     }
 }
 
-fn inflate(body: &[u8]) -> Result<Vec<u8>, RegistrationError> {
-    let max = INFLATED_BYTES_MAX.min(body.len().saturating_mul(INFLATED_RATIO_MAX));
+fn inflate(body: &[u8], most: usize) -> Result<Vec<u8>, RegistrationError> {
+    let max = most.min(body.len().saturating_mul(INFLATED_RATIO_MAX));
     let mut bytes = Vec::new();
     ZlibDecoder::new(body)
         .take(max as u64 + 1)
@@ -236,7 +240,9 @@ mod tests {
     }
 
     fn refusal(body: &[u8]) -> String {
-        Registration::decode(body, 0).unwrap_err().to_string()
+        Registration::decode(body, 0, 4 << 20)
+            .unwrap_err()
+            .to_string()
     }
 
     const VERSION: &str = r#"{"counter":7,"stateVersion":2,"timestamp":5}"#;
@@ -265,10 +271,13 @@ mod tests {
             "topicConfigTable":{{"orders":{{"attributes":{{}},"perm":4,"readQueueNums":8,
             "topicName":"orders","writeQueueNums":3}}}},"topicQueueMappingInfoMap":{{"a":{{}}}}}}}}"#
         );
-        assert_eq!(Registration::decode(json.as_bytes(), 0).unwrap(), orders());
+        assert_eq!(
+            Registration::decode(json.as_bytes(), 0, 4 << 20).unwrap(),
+            orders()
+        );
         let line = r#"orders 8 3 4 SINGLE_TAG {"+a b":"c"}"#;
         let body = packed(&blocks(1, &[VERSION, line, "[]"]));
-        assert_eq!(Registration::decode(&body, 0).unwrap(), orders());
+        assert_eq!(Registration::decode(&body, 0, 4 << 20).unwrap(), orders());
     }
 
     /// Frames of the Java brokers 5.5.0 and 4.9.8, each with the same two topics in both forms.
@@ -300,7 +309,7 @@ mod tests {
             };
             let crc32 = fields.body_crc32.unwrap();
             assert_ne!(crc32, 0);
-            let read = Registration::decode(&body, crc32).unwrap();
+            let read = Registration::decode(&body, crc32, 4 << 20).unwrap();
             assert_eq!((read.topics, read.version.counter), (wanted.clone(), 7));
         }
     }
@@ -313,7 +322,7 @@ mod tests {
             br#"{"topicConfigSerializeWrapper":{"dataVersion":null,"topicConfigTable":null}}"#,
         ];
         for body in empty {
-            let read = Registration::decode(body, 0).unwrap();
+            let read = Registration::decode(body, 0, 4 << 20).unwrap();
             assert_eq!(read, Registration::default());
         }
     }
@@ -322,8 +331,8 @@ mod tests {
     fn a_wrong_checksum_is_refused_and_none_is_not_checked() {
         let body = b"{}";
         let right = i64::from(crc32fast::hash(body) & 0x7fff_ffff);
-        assert!(Registration::decode(body, right).is_ok());
-        let wrong = Registration::decode(body, right ^ 1).unwrap_err();
+        assert!(Registration::decode(body, right, 4 << 20).is_ok());
+        let wrong = Registration::decode(body, right ^ 1, 4 << 20).unwrap_err();
         assert_eq!(wrong.to_string(), "crc32 not match");
     }
 
@@ -335,11 +344,24 @@ mod tests {
             .flatten()
             .collect();
         let sparse = packed(&sparse);
-        assert!(sparse.len() * 100 > INFLATED_BYTES_MAX);
+        assert!(sparse.len() * 100 > 4 << 20);
         for (bomb, max) in [(&dense, dense.len() * 100), (&sparse, 4 << 20)] {
             let told = format!("the registration unpacks to more than {max} bytes");
             assert_eq!(refusal(bomb), told);
         }
+    }
+
+    #[test]
+    fn an_unpacked_body_has_the_size_that_is_set() {
+        let raw = blocks(1, &[VERSION, "orders 8 3 4 SINGLE_TAG"]);
+        let body = packed(&raw);
+        assert!(Registration::decode(&body, 0, raw.len()).is_ok());
+        let refused = Registration::decode(&body, 0, raw.len() - 1).unwrap_err();
+        let told = format!(
+            "the registration unpacks to more than {} bytes",
+            raw.len() - 1
+        );
+        assert_eq!(refused.to_string(), told);
     }
 
     #[test]
@@ -362,14 +384,14 @@ mod tests {
         let raw = blocks(1, &[VERSION, "orders 8 3 4 SINGLE_TAG"]);
         for end in 0..raw.len() {
             assert!(
-                Registration::decode(&packed(&raw[..end]), 0).is_err(),
+                Registration::decode(&packed(&raw[..end]), 0, 4 << 20).is_err(),
                 "unpacked body cut at {end}"
             );
         }
         let body = packed(&raw);
         for end in 1..body.len() {
             assert!(
-                Registration::decode(&body[..end], 0).is_err(),
+                Registration::decode(&body[..end], 0, 4 << 20).is_err(),
                 "body cut at {end}"
             );
         }

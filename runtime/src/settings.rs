@@ -161,6 +161,12 @@ impl<C: 'static> Key<C> {
 }
 
 impl<C: 'static> Table<C> {
+    /// Whether it is a key that has an effect here.
+    #[must_use]
+    pub fn knows(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
     /// Reads the entries into `config` in their order: of two for one key the later wins.
     ///
     /// # Errors

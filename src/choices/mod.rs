@@ -2,7 +2,7 @@
 //!
 //! Flag beats variable (`GANTRY_...`) beats `gantry.toml` beats `broker.conf` beats default; within
 //! one place a named choice beats `set`. All become `key=value` entries in that order, of which the
-//! later wins, so that the broker's own table of settings stays the only one.
+//! later wins, so that the tables of settings of name server, broker and gateway stay the only ones.
 //! Invariant: reading changes nothing, and an unknown name in `gantry.toml` is an error.
 
 use std::{
@@ -50,7 +50,7 @@ pub(crate) struct Choices {
     #[arg(long, value_enum, env = "GANTRY_FLUSH")]
     flush: Option<Flush>,
 
-    /// Any key of broker.conf; may be repeated (in the variable: one a line)
+    /// Any key of docs/config.md; may be repeated (in the variable: one a line)
     #[arg(long, value_name = "KEY=VALUE", env = "GANTRY_SET")]
     set: Vec<String>,
 
@@ -122,8 +122,8 @@ pub(crate) struct Chosen {
     pub(crate) admin_port: u16,
     pub(crate) insecure: bool,
     pub(crate) salvage: bool,
-    /// For the broker; the later of two wins.
-    pub(crate) broker: Vec<Entry>,
+    /// For the parts that know their keys; the later of two wins.
+    pub(crate) settings: Vec<Entry>,
 }
 
 impl Choices {
@@ -148,18 +148,18 @@ impl Choices {
             admin_port: 8091,
             insecure: false,
             salvage: false,
-            broker: Vec::new(),
+            settings: Vec::new(),
         };
-        chosen.broker.push(store_in(&chosen.data_dir, "default"));
+        chosen.settings.push(store_in(&chosen.data_dir, "default"));
         if let Some(conf) = places
             .iter()
             .rev()
             .find_map(|(place, _)| place.conf.as_deref())
         {
-            chosen.broker.extend(read_conf(conf)?);
+            chosen.settings.extend(read_conf(conf)?);
         }
         for (place, origin) in places {
-            chosen.broker.extend(place.entries(origin)?);
+            chosen.settings.extend(place.entries(origin)?);
             chosen.data_dir = place.data_dir.clone().unwrap_or(chosen.data_dir);
             chosen.namesrv_port = place.namesrv_port.unwrap_or(chosen.namesrv_port);
             chosen.http_port = place.http_port.unwrap_or(chosen.http_port);
@@ -170,7 +170,7 @@ impl Choices {
         Ok(chosen)
     }
 
-    /// The broker's entries of this place.
+    /// The entries of this place.
     fn entries(&self, origin: &str) -> Result<Vec<Entry>, Failure> {
         let mut entries = parse_set(&self.set)?;
         let mut push = |key, value: String, choice| {
@@ -316,7 +316,7 @@ pub(crate) fn gantry_toml(data: &[u8]) {
         (none, "--"),
     ];
     if let Ok(chosen) = Choices::join(&places) {
-        drop(broker::Config::from_entries(&chosen.broker));
+        drop(broker::Config::from_entries(&chosen.settings));
     }
 }
 

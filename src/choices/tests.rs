@@ -32,7 +32,7 @@ fn choose(args: &[&str], variables: &Choices, files: &[(&str, &str)]) -> Result<
 }
 
 fn broker(chosen: &Chosen) -> Config {
-    Config::from_entries(&chosen.broker).unwrap().0
+    Config::from_entries(&chosen.settings).unwrap().0
 }
 
 #[test]

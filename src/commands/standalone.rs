@@ -19,7 +19,7 @@ use client::Client;
 use gateway::Gateway;
 use proto::Text;
 use remoting::{Unserved, local_link};
-use runtime::{Tasks, conf_file::Entry};
+use runtime::{Tasks, conf_file::Entry, settings::Warning};
 
 use crate::{
     choices::{Choices, Chosen, check_exposure},
@@ -42,14 +42,58 @@ impl Standalone {
     pub(super) fn run(&self, matches: &ArgMatches) -> Result<(), Failure> {
         let begun = Instant::now();
         let chosen = self.choices.with_files(matches, Path::new("."))?;
-        let (mut config, warnings) =
-            Config::from_entries(&chosen.broker).map_err(Failure::config)?;
-        config.files.salvage = chosen.salvage;
+        let (settings, warnings) = Settings::of(&chosen)?;
         output::warn_of(&warnings);
-        check_exposure(config.listen.bind, chosen.insecure)?;
+        check_exposure(settings.broker.listen.bind, chosen.insecure)?;
         let _held = hold(&chosen.data_dir)?;
         ports::remove(&chosen.data_dir)?;
-        process::run(async |life| serve(life, &chosen, config, begun).await)
+        process::run(async |life| serve(life, &chosen, settings, begun).await)
+    }
+}
+
+/// The settings of each part.
+#[derive(Debug)]
+struct Settings {
+    names: namesrv::Config,
+    broker: Config,
+    gateway: gateway::Config,
+}
+
+impl Settings {
+    /// A key is read by every part that knows it; of what nobody knows the broker warns.
+    fn of(chosen: &Chosen) -> Result<(Self, Vec<Warning>), Failure> {
+        let known = |knows: &dyn Fn(&str) -> bool| {
+            let entries = chosen.settings.iter();
+            let known: Vec<Entry> = entries.filter(|entry| knows(&entry.key)).cloned().collect();
+            known
+        };
+        let of_others = |key: &str| namesrv::config::TABLE.knows(key) || gateway::TABLE.knows(key);
+        let of_broker = |key: &str| broker::config::TABLE.knows(key) || !of_others(key);
+        let (mut broker, warnings) =
+            Config::from_entries(&known(&of_broker)).map_err(Failure::config)?;
+        broker.files.salvage = chosen.salvage;
+        let entries = known(&|key| namesrv::config::TABLE.knows(key));
+        let (mut names, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
+        names.listen.bind = broker.listen.bind;
+        names.listen.port = chosen.namesrv_port;
+        let kv_file = chosen.data_dir.join("namesrv/kvConfig.json");
+        names.routes.kv_file = kv_file.display().to_string();
+        let mut gateway = gateway::Config {
+            http: SocketAddr::new(broker.listen.bind, chosen.http_port),
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, chosen.admin_port)),
+            body_bytes_max: broker.topics.message_bytes_max as usize,
+            ..gateway::Config::default()
+        };
+        let entries = known(&|key| gateway::TABLE.knows(key));
+        gateway::TABLE
+            .read(&mut gateway, &entries)
+            .map_err(Failure::config)?;
+        let settings = Self {
+            names,
+            broker,
+            gateway,
+        };
+        Ok((settings, warnings))
     }
 }
 
@@ -99,16 +143,15 @@ fn banner(ports: &Ports, data_dir: &Path, config: &Config) -> String {
 async fn serve(
     life: &mut Life,
     chosen: &Chosen,
-    config: Config,
+    settings: Settings,
     begun: Instant,
 ) -> Result<(), Failure> {
     let (names, doors) = (life.tasks.child(), life.tasks.child());
-    let names_config = name_server_config(&config, chosen)?;
-    let name_server = namesrv::NameServer::start(names_config, &names).await?;
-    let servers = name_servers(&config, &name_server);
-    let broker = broker::Running::start(config, servers, &life.tasks).await?;
+    let name_server = namesrv::NameServer::start(settings.names, &names).await?;
+    let servers = name_servers(&settings.broker, &name_server);
+    let broker = broker::Running::start(settings.broker, servers, &life.tasks).await?;
     output::tell_of_salvage(broker.opened());
-    let started = open_doors(&broker, &name_server, chosen, life, &doors).await;
+    let started = open_doors(&broker, &name_server, settings.gateway, life, &doors).await;
     let shown = match &started {
         Ok(gateway) => show(&broker, &name_server, gateway, chosen, begun),
         Err(_) => Ok(()),
@@ -138,22 +181,6 @@ async fn close(scope: &Tasks, part: &str) {
     }
 }
 
-fn name_server_config(config: &Config, chosen: &Chosen) -> Result<namesrv::Config, Failure> {
-    let kv_file = chosen
-        .data_dir
-        .join("namesrv/kvConfig.json")
-        .display()
-        .to_string();
-    let entry = |key, value: String| Entry::new(key, &value, "gantry standalone");
-    let entries = [
-        entry("bindAddress", config.listen.bind.to_string()),
-        entry("listenPort", chosen.namesrv_port.to_string()),
-        entry("kvConfigPath", kv_file),
-    ];
-    let (config, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
-    Ok(config)
-}
-
 /// The one in this process, and those that `broker.conf` names.
 fn name_servers(config: &Config, own: &namesrv::Running) -> Vec<NameServer> {
     let others = config
@@ -173,7 +200,7 @@ fn name_servers(config: &Config, own: &namesrv::Running) -> Vec<NameServer> {
 async fn open_doors(
     broker: &broker::Running,
     name_server: &namesrv::Running,
-    chosen: &Chosen,
+    config: gateway::Config,
     life: &Life,
     doors: &Tasks,
 ) -> Result<Gateway, Failure> {
@@ -184,14 +211,7 @@ async fn open_doors(
         (broker.announced_addr(), link(broker.serve())),
     ]);
     let client = Client::with_links(client::Config::new([names_at]), links, &life.tasks);
-    let config = broker.config();
-    let gateway = gateway::Config {
-        http: SocketAddr::new(config.listen.bind, chosen.http_port),
-        admin: SocketAddr::from((Ipv4Addr::LOCALHOST, chosen.admin_port)),
-        body_bytes_max: config.topics.message_bytes_max as usize,
-        ..gateway::Config::default()
-    };
-    Ok(Gateway::start(gateway, client, doors).await?)
+    Ok(Gateway::start(config, client, doors).await?)
 }
 
 /// Tells people and scripts what listens where.
@@ -220,6 +240,65 @@ fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn chosen(settings: &[(&str, &str)]) -> Chosen {
+        let entry = |(key, value): &(&str, &str)| Entry::new(*key, value, "test");
+        Chosen {
+            data_dir: "/data".into(),
+            namesrv_port: 1,
+            http_port: 2,
+            admin_port: 3,
+            insecure: false,
+            salvage: true,
+            settings: settings.iter().map(entry).collect(),
+        }
+    }
+
+    #[test]
+    fn each_part_gets_the_settings_that_it_knows() {
+        let (settings, warnings) = Settings::of(&chosen(&[
+            ("bindAddress", "127.0.0.2"),
+            ("listenPort", "1000"),
+            ("kvConfigPath", "/elsewhere"),
+            ("maxConnections", "7"),
+            ("maxHttpConnections", "8"),
+            ("waitSecondsForService", "9"),
+            ("maxMessageSize", "10"),
+            ("maxHttpConections", "11"),
+        ]))
+        .unwrap();
+        let Settings {
+            names,
+            broker,
+            gateway,
+        } = settings;
+        let (listen, bind) = (&broker.listen, IpAddr::from([127, 0, 0, 2]));
+        assert_eq!((listen.bind, listen.port), (bind, 1000));
+        assert_eq!((names.listen.bind, names.listen.port), (bind, 1));
+        assert_eq!(names.routes.kv_file, "/data/namesrv/kvConfig.json");
+        assert_eq!(gateway.http, SocketAddr::new(bind, 2));
+        assert_eq!(gateway.admin, SocketAddr::from(([127, 0, 0, 1], 3)));
+        let connections = [&names.limits, &broker.limits].map(|limits| limits.connections);
+        assert_eq!((connections, gateway.connections_max), ([7, 7], 8));
+        assert_eq!(names.routes.wait_for_brokers_s, 9);
+        assert_eq!(gateway.body_bytes_max, 10);
+        assert!(broker.files.salvage);
+        let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["test: maxHttpConections is not a known key"]);
+    }
+
+    #[test]
+    fn a_bad_value_for_any_part_stops_the_start() {
+        for (key, value) in [
+            ("maxHttpHeaders", "15"),
+            ("waitSecondsForService", "3601"),
+            ("maxBatchMessages", "0"),
+        ] {
+            let refused = Settings::of(&chosen(&[(key, value)])).unwrap_err();
+            let told = format!("test: {key}={value}: expected ");
+            assert!(refused.sentence.contains(&told), "{refused:?}");
+        }
+    }
 
     #[test]
     fn the_banner_says_what_listens_where_and_what_an_acknowledgement_means() {

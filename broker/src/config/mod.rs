@@ -84,6 +84,9 @@ pub struct Topics {
     pub trace_topic: bool,
     pub trace_topic_name: Name,
     pub message_bytes_max: u32,
+    /// Of one message: its sender's own, and those that RocketMQ's clients add.
+    pub properties_max: usize,
+    pub batch_messages_max: usize,
     pub tell_consumers_of_changes: bool,
 }
 
@@ -136,6 +139,10 @@ pub struct Pulls {
     pub long_poll: bool,
     /// The longest wait when long polls are off.
     pub short_poll: Duration,
+    /// The longest wait when they are on.
+    pub suspend_max: Duration,
+    /// Of a filter, in a pull and in a heartbeat.
+    pub expression_bytes_max: usize,
     pub memory_bytes: u32,
     pub memory_count: u32,
     pub parked_per_queue_max: usize,
@@ -281,6 +288,8 @@ impl Default for Topics {
             trace_topic: false,
             trace_topic_name: Name::new("RMQ_SYS_TRACE_TOPIC"),
             message_bytes_max: 4 << 20,
+            properties_max: 160,
+            batch_messages_max: 1024,
             tell_consumers_of_changes: true,
         }
     }
@@ -307,6 +316,8 @@ impl Default for Pulls {
         Self {
             long_poll: true,
             short_poll: Duration::from_secs(1),
+            suspend_max: Duration::from_secs(30),
+            expression_bytes_max: 8 << 10,
             memory_bytes: 256 << 10,
             memory_count: 32,
             parked_per_queue_max: 1024,

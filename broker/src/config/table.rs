@@ -169,6 +169,22 @@ const TOPICS: &[K] = &[
     .range(1, 4 << 20)
     .live(),
     K::new(
+        "maxMessageProperties",
+        |c| &mut c.topics.properties_max,
+        "Properties of a message; RocketMQ's clients add up to 32 to its sender's. More: \
+         MESSAGE_ILLEGAL.",
+    )
+    .range(32, 4096)
+    .live(),
+    K::new(
+        "maxBatchMessages",
+        |c| &mut c.topics.batch_messages_max,
+        "Messages of a batch; its body has the limit of a message's. More: MESSAGE_ILLEGAL, nothing of \
+         it is stored.",
+    )
+    .range(1, 32_768)
+    .live(),
+    K::new(
         "notifyConsumerIdsChangedEnable",
         |c| &mut c.topics.tell_consumers_of_changes,
         "Whether the consumers of a group are told when one joins or leaves.",
@@ -304,6 +320,22 @@ const PULLS: &[K] = &[
         "How long it waits otherwise, in ms.",
     )
     .range(1, 60_000)
+    .live(),
+    K::new(
+        "maxPullSuspendMillis",
+        |c| &mut c.pulls.suspend_max,
+        "How long a pull may wait, in ms; Apache's consumers ask for 15 to 20 s. Longer: so long it \
+         waits.",
+    )
+    .range(1, 600_000)
+    .live(),
+    K::new(
+        "maxFilterBytes",
+        |c| &mut c.pulls.expression_bytes_max,
+        "A filter expression, in bytes (tags; SQL is not supported). More: SUBSCRIPTION_PARSE_FAILED; \
+         the group is left out of a heartbeat.",
+    )
+    .range(64, 65_535)
     .live(),
     K::new(
         "maxTransferBytesOnMessageInMemory",

@@ -65,7 +65,9 @@ fn missing_retry_topic(
     new: usize,
 ) -> Result<Option<TopicConfig>, Refusal> {
     let illegal = |text| Refusal::new(ResponseCode::INVALID_PARAMETER, text);
-    if !data.subscription_data_set.iter().all(Filter::may_be) {
+    let most = broker.config().pulls.expression_bytes_max;
+    let mut wanted = data.subscription_data_set.iter();
+    if !wanted.all(|subscription| Filter::may_be(subscription, most)) {
         return Err(illegal("a subscription that cannot be"));
     }
     let group = broker.group(&data.group_name)?;

@@ -14,16 +14,9 @@ use store::{ReadLimits, ReadStatus};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::clients::{EXPRESSION_BYTES_MAX, Filter, Found};
+use crate::clients::{Filter, Found};
 use crate::long_poll::ParkedPull;
 use crate::refusal::{FAQ, Refusal};
-
-/// Messages of one answer, whatever the client asks for.
-pub(crate) const MESSAGES_MAX: u32 = 1024;
-/// Bytes of one answer, likewise; one larger message still goes out alone.
-pub(crate) const BYTES_MAX: u32 = 4 << 20;
-/// The longest that a pull may wait.
-pub(crate) const SUSPEND_MAX: Duration = Duration::from_secs(30);
 
 /// An answer, and whether waiting may make it better.
 struct First {
@@ -68,7 +61,7 @@ fn wait_until(broker: &Broker, pull: &Pull) -> Instant {
     let asked = Duration::from_millis(pull.suspend_timeout_ms.max(0).cast_unsigned());
     Instant::now()
         + if pulls.long_poll {
-            asked.min(SUSPEND_MAX)
+            asked.min(pulls.suspend_max)
         } else {
             pulls.short_poll
         }
@@ -138,11 +131,10 @@ fn subscription(
         let kind = pull.expression_type.as_deref().unwrap_or_default();
         let is_tags = matches!(kind, "" | "TAG");
         let expression = pull.subscription.as_deref().unwrap_or_default();
-        if expression.len() > EXPRESSION_BYTES_MAX {
-            let text = format!(
-                "parse the consumer's subscription failed: it has more than \
-                 {EXPRESSION_BYTES_MAX} bytes"
-            );
+        let most = broker.config().pulls.expression_bytes_max;
+        if expression.len() > most {
+            let text =
+                format!("parse the consumer's subscription failed: it has more than {most} bytes");
             return Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, text));
         }
         Arc::new(Filter::parse(expression, is_tags))
@@ -180,14 +172,12 @@ fn subscription(
 
 fn limits(broker: &Broker, pull: &Pull) -> ReadLimits {
     let pulls = &broker.config().pulls;
-    let wanted = u32::try_from(pull.messages_max)
-        .unwrap_or(0)
-        .clamp(1, MESSAGES_MAX);
+    let wanted = u32::try_from(pull.messages_max).unwrap_or(0).max(1);
     let wanted_bytes = pull.bytes_max.and_then(|bytes| u32::try_from(bytes).ok());
     let bytes = wanted_bytes.filter(|bytes| *bytes > 0).unwrap_or(u32::MAX);
     ReadLimits {
         max_messages: wanted.min(pulls.memory_count),
-        max_bytes: bytes.min(pulls.memory_bytes).min(BYTES_MAX),
+        max_bytes: bytes.min(pulls.memory_bytes),
     }
 }
 

@@ -142,7 +142,7 @@ fn append_one(
     send: &Send,
     place: (QueueId, SocketAddr),
 ) -> Result<Answer, Refusal> {
-    let mut properties = ClientProperties::read(send.properties());
+    let mut properties = ClientProperties::read(send.properties(), config.topics.properties_max);
     refuse_unsupported(&properties)?;
     let made = made_key(broker, &properties);
     properties.add_key(&made);

@@ -16,8 +16,6 @@ use crate::client_properties::ClientProperties;
 use crate::config::Config;
 use crate::refusal::Refusal;
 
-/// Messages of one batch.
-pub(crate) const MESSAGES_MAX: usize = 1024;
 /// compat: SendMessageProcessor#sendBatchMessage refuses longer topics.
 pub(crate) const TOPIC_BYTES_MAX: usize = 127;
 
@@ -28,11 +26,13 @@ pub(super) fn append(
     place: (QueueId, SocketAddr),
 ) -> Result<Answer, Refusal> {
     check_topic(&send.fields.topic)?;
-    let items = items(&send.body).ok_or_else(|| illegal_message(broker))?;
+    let limits = &config.topics;
+    let items =
+        items(&send.body, limits.batch_messages_max).ok_or_else(|| illegal_message(broker))?;
     // compat: MessageExtEncoder#encode adds no properties of the broker to the members of a batch.
     let properties: Vec<_> = items
         .iter()
-        .map(|(_, text)| ClientProperties::read(text))
+        .map(|(_, text)| ClientProperties::read(text, limits.properties_max))
         .collect();
     properties.iter().try_for_each(refuse_unsupported)?;
     let drafts: Vec<_> = items
@@ -56,7 +56,7 @@ pub(super) fn append(
         region: Some(broker.signature.region.clone()),
         trace_on: Some(Text::from_static("true")),
     };
-    let waits = ClientProperties::read(send.properties()).waits
+    let waits = ClientProperties::read(send.properties(), limits.properties_max).waits
         && properties.iter().all(|properties| properties.waits);
     Ok(gated(broker, sent, last, waits, config.flush.timeout))
 }
@@ -72,13 +72,14 @@ fn check_topic(topic: &str) -> Result<(), Refusal> {
     Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, text))
 }
 
-/// The members with their properties as text; `None` when the body is not a batch within limits.
-fn items(body: &[u8]) -> Option<Vec<(BatchItem<'_>, &str)>> {
+/// The members with their properties as text; `None` when the body is not a batch, or has more than
+/// `most`.
+fn items(body: &[u8], most: usize) -> Option<Vec<(BatchItem<'_>, &str)>> {
     let items: Vec<_> = BatchItems::new(body)
-        .take(MESSAGES_MAX + 1)
+        .take(most + 1)
         .collect::<Result<_, BatchError>>()
         .ok()?;
-    if items.is_empty() || items.len() > MESSAGES_MAX {
+    if items.is_empty() || items.len() > most {
         return None;
     }
     items.into_iter().map(with_text).collect()

@@ -13,7 +13,7 @@ use proto::remoting::{Reply, Request, ResponseCode};
 use tempfile::TempDir;
 
 use crate::desk::{Client, start, start_in, start_with};
-use crate::words::{bodies, consumer, message, messages, new_topic, properties, pull};
+use crate::words::{bodies, consumer, message, messages, new_topic, properties, pull, waiting};
 
 /// What is answered to a request that is not done, and with how long a text.
 async fn code(client: &Client, request: Request) -> ResponseCode {
@@ -365,4 +365,56 @@ async fn tools_that_ask_too_fast_are_slowed_down_and_then_refused() {
     assert!((6..=10).contains(&done), "{done} were done");
     assert_eq!(count(ResponseCode::SYSTEM_BUSY), 20 - done);
     client.send("t", 0, "messages are not slowed down").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_are_set_count_as_they_are_set() {
+    let desk = start_with(&[
+        ("maxMessageProperties", "40"),
+        ("maxBatchMessages", "3"),
+        ("maxFilterBytes", "100"),
+        ("maxPullSuspendMillis", "1"),
+    ])
+    .await;
+    let client = desk.client();
+    client.create_topic("t", 1).await;
+    let (ok, illegal) = (ResponseCode::SUCCESS, ResponseCode::MESSAGE_ILLEGAL);
+    let many = |count: usize| {
+        let mut send = message("t", 0, "x");
+        send.fields.properties = Some("a\u{1}b\u{2}".repeat(count).into());
+        Request::Send(send)
+    };
+    assert_eq!(code(&client, many(40)).await, ok);
+    assert_eq!(code(&client, many(41)).await, illegal);
+    let item = BatchItem {
+        flag: 0,
+        body: b"x",
+        properties: "",
+    };
+    assert_eq!(code(&client, batch(&[item; 3])).await, ok);
+    assert_eq!(code(&client, batch(&[item; 4])).await, illegal);
+    // Nothing comes, and it may not wait as long as it asks for: else no answer would come in time.
+    let tags = |bytes: usize| waiting(pull("t", 0, 4, &"x".repeat(bytes)), 3_600_000);
+    let none = ResponseCode::PULL_NOT_FOUND;
+    assert_eq!(code(&client, tags(100)).await, none);
+    let refused = ResponseCode::SUBSCRIPTION_PARSE_FAILED;
+    assert_eq!(code(&client, tags(101)).await, refused);
+
+    let more = b"maxBatchMessages=5\nmaxMessageProperties=50\nmaxFilterBytes=200";
+    let set = Request::UpdateBrokerConfig(Bytes::from_static(more));
+    assert_eq!(code(&client, set).await, ok);
+    assert_eq!(code(&client, many(50)).await, ok);
+    assert_eq!(code(&client, many(51)).await, illegal);
+    assert_eq!(code(&client, batch(&[item; 5])).await, ok);
+    assert_eq!(code(&client, batch(&[item; 6])).await, illegal);
+    assert_eq!(code(&client, tags(201)).await, refused);
+    for (group, bytes, expected) in [
+        ("within", 200, ok),
+        ("beyond", 201, ResponseCode::SYSTEM_ERROR),
+    ] {
+        let beat = consumer("c", group, "t", &"x".repeat(bytes));
+        client.ask(Request::Heartbeat(beat)).await;
+        let ids = Request::ConsumerIds(crate::words::group(group));
+        assert_eq!(code(&client, ids).await, expected);
+    }
 }

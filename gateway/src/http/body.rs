@@ -14,9 +14,8 @@ use crate::error::{Code, Error};
 
 /// Reserved before the first byte: what is announced may never come.
 const FIRST_BYTES: usize = 64 << 10;
-/// After this long a body must have arrived at [`BYTES_PER_SECOND_MIN`].
-pub(crate) const SLOW_START: Duration = Duration::from_secs(5);
-pub(crate) const BYTES_PER_SECOND_MIN: u64 = 1024;
+/// After this long a body must arrive at the least rate.
+const SLOW_START: Duration = Duration::from_secs(5);
 /// A refused body is read and dropped for so long, so that its sender gets to see the answer.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 const DISCARD_BYTES_MAX: usize = 16 << 20;
@@ -67,7 +66,7 @@ where
             }
         }
         whole.push(piece, share.bytes());
-        check_pace(started.elapsed(), bytes)?;
+        check_pace(started.elapsed(), bytes, config.body_bytes_per_second_min)?;
     }
     match whole.finish() {
         body if body.is_empty() => {
@@ -96,9 +95,9 @@ pub(super) async fn discard<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
     drop(timeout(DISCARD_TIME, drop_all).await);
 }
 
-fn check_pace(elapsed: Duration, bytes: usize) -> Result<(), Error> {
+fn check_pace(elapsed: Duration, bytes: usize, per_second_min: u64) -> Result<(), Error> {
     let counted = elapsed.saturating_sub(SLOW_START).as_secs();
-    if u64::try_from(bytes).unwrap_or(u64::MAX) < counted * BYTES_PER_SECOND_MIN {
+    if u64::try_from(bytes).unwrap_or(u64::MAX) < counted.saturating_mul(per_second_min) {
         return Err(too_slow());
     }
     Ok(())

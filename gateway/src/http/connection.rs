@@ -18,10 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::{App, Door, HEADERS_MAX};
+use super::{App, Door};
 
-/// Request line and headers, in all.
-pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long a peer that was too slow may take for the answer that says so.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -55,8 +53,8 @@ where
         }
     });
     let mut http = http1::Builder::new();
-    http.max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
+    http.max_buf_size(app.config.head_bytes_max)
+        .max_headers(app.config.headers_max)
         .header_read_timeout(None);
     let mut connection = http.serve_connection(io, service);
     let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));

@@ -5,8 +5,8 @@
 //! protocol-neutral core.
 
 mod admin;
-pub(crate) mod body;
-pub(crate) mod connection;
+mod body;
+mod connection;
 mod duration;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -14,7 +14,7 @@ pub(crate) mod metadata;
 mod percent;
 mod problem;
 mod publish;
-pub(crate) mod router;
+mod router;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +29,6 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::messaging::Messaging;
-
-/// Headers of one request.
-pub(crate) const HEADERS_MAX: usize = 100;
 
 /// What handlers need.
 #[derive(Debug)]

@@ -16,7 +16,6 @@ use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("mq-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
-pub(crate) const TARGET_BYTES_MAX: usize = 8 << 10;
 
 /// What a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl App {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        check_head(parts)?;
+        check_head(parts, self.config.target_bytes_max)?;
         let path = parts.uri.path();
         let route = Route::of(door, path);
         let method = &parts.method;
@@ -151,14 +150,14 @@ impl App {
     }
 }
 
-fn check_head(parts: &Parts) -> Result<(), Error> {
+fn check_head(parts: &Parts, target_bytes_max: usize) -> Result<(), Error> {
     let target = parts
         .uri
         .path_and_query()
         .map_or(0, |target| target.as_str().len());
-    if target > TARGET_BYTES_MAX {
-        let detail = format!("Path and query may have {TARGET_BYTES_MAX} bytes.");
-        return Err(Error::new(Code::TargetTooLong, detail).max(TARGET_BYTES_MAX));
+    if target > target_bytes_max {
+        let detail = format!("Path and query may have {target_bytes_max} bytes.");
+        return Err(Error::new(Code::TargetTooLong, detail).max(target_bytes_max));
     }
     if parts.version != Version::HTTP_11 {
         let detail = "This speaks HTTP/1.1 only.";

@@ -17,11 +17,12 @@ use crate::server::{NameServer, report};
 
 impl NameServer {
     pub(super) fn register(&self, from: &RegisterBroker, body: &Bytes, link: u64) -> Reply {
-        let (is_whole, tells_order) = {
+        let (is_whole, tells_order, unpacked_max) = {
             let routes = &self.config.read().routes;
             (
                 routes.forget_unregistered_topics && from.is_part != Some(true),
                 routes.order_config_to_brokers,
+                routes.unpacked_bytes_max,
             )
         };
         let arrival = Arrival {
@@ -29,7 +30,7 @@ impl NameServer {
             now: self.now(),
             is_whole,
         };
-        let taken = Registration::decode(body, from.body_crc32.unwrap_or(0))
+        let taken = Registration::decode(body, from.body_crc32.unwrap_or(0), unpacked_max)
             .map_err(|error| error.to_string())
             .and_then(|what| {
                 let registered = self.table.write().register(from, what, arrival);

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::Tasks;
+use runtime::{Tasks, conf_file::Entry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::fake::Fake;
-use crate::{Config, Gateway};
+use crate::{Config, Gateway, TABLE};
 
 struct House {
     gateway: Gateway,
@@ -212,8 +212,6 @@ async fn heads_that_are_too_large_or_broken_are_refused() {
 
 #[tokio::test]
 async fn heads_have_limits_and_what_is_just_within_them_is_taken() {
-    let house = house(|_| {}).await;
-    let addr = house.gateway.http_addr;
     // `Host`, `Content-Length` and `Connection` are three of the headers.
     let headers = |count: usize| LAST.replace("Host", &("X: y\r\n".repeat(count - 3) + "Host"));
     let target = |bytes: usize| {
@@ -224,23 +222,41 @@ async fn heads_have_limits_and_what_is_just_within_them_is_taken() {
         let more = bytes - (LAST.len() - "hello".len()) - "X: \r\n".len();
         LAST.replace("Host", &format!("X: {}\r\nHost", "x".repeat(more)))
     };
-    for (request, status) in [
-        (headers(100), "201"),
-        (headers(101), "431"),
-        (target(8192), "201"),
-        (target(8193), "414"),
-        (head(60 << 10), "201"),
-        // The limit is that of a buffer, which takes one more read.
-        (head(128 << 10), "431"),
-    ] {
-        let answer = exchange(addr, request.as_bytes()).await;
-        assert_eq!(
-            statuses(&answer),
-            [status],
-            "{} bytes: {answer}",
-            request.len()
-        );
+    let set = [
+        ("maxHttpHeaders", "20"),
+        ("maxHttpTargetBytes", "300"),
+        ("maxHttpHeadBytes", "8192"),
+    ];
+    for (settings, headers_max, target_max, head_max) in
+        [(&[][..], 100, 8192, 64 << 10), (&set, 20, 300, 8192)]
+    {
+        let house = house(|config| read(config, settings)).await;
+        for (request, status) in [
+            (headers(headers_max), "201"),
+            (headers(headers_max + 1), "431"),
+            (target(target_max), "201"),
+            (target(target_max + 1), "414"),
+            (head(head_max - 1000), "201"),
+            // The limit is that of a buffer, which takes one more read.
+            (head(head_max * 2), "431"),
+        ] {
+            let answer = exchange(house.gateway.http_addr, request.as_bytes()).await;
+            assert_eq!(
+                statuses(&answer),
+                [status],
+                "{} bytes: {answer}",
+                request.len()
+            );
+        }
     }
+}
+
+fn read(config: &mut Config, settings: &[(&str, &str)]) {
+    let entries: Vec<_> = settings
+        .iter()
+        .map(|(key, value)| Entry::new(*key, value, "test"))
+        .collect();
+    TABLE.read(config, &entries).unwrap();
 }
 
 #[tokio::test]
@@ -285,13 +301,12 @@ fn status_of_last(answers: &str) -> Option<&str> {
 
 #[tokio::test]
 async fn whoever_is_slow_is_closed() {
-    let quick = Duration::from_millis(50);
-    let house = house(|config| {
-        config.head_timeout = quick;
-        config.idle_timeout = quick;
-        config.body_timeout = quick;
-    })
-    .await;
+    let quick = [
+        ("maxHttpHeadMillis", "100"),
+        ("maxHttpIdleMillis", "100"),
+        ("maxHttpBodyMillis", "100"),
+    ];
+    let house = house(|config| read(config, &quick)).await;
     let addr = house.gateway.http_addr;
     assert_eq!(exchange(addr, b"").await, "", "no request");
     let half = exchange(addr, b"POST /t/o HT").await;
