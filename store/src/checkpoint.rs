@@ -13,7 +13,7 @@
 //! 112  u32 number of index files
 //! 116  u32 number of the next entry in the last one
 //! 120  u64 from this log offset on every record carries a CRC of its own
-//! 128  u64 where the log began when all queues were last seen to begin with it, or 2^64-1
+//! 128  u64 where the log began when all queues were last seen to begin with it; 2^64-1: not known
 //! 136  u64 the sum of the starts of all queues then
 //! 144  u32 CRC of bytes 0..144
 //! 148  u32 CRC of bytes 64..144
@@ -60,7 +60,7 @@ pub(crate) struct Starts {
 pub(crate) struct Known {
     pub(crate) good_to: u64,
     pub(crate) units: u64,
-    /// Missing when the queues were not seen to begin with the log.
+    /// Missing when the queues are being made again.
     pub(crate) starts: Option<Starts>,
     pub(crate) boot_id: [u8; 16],
     pub(crate) closed: bool,

@@ -105,11 +105,11 @@ pub(crate) struct Expiry {
     level: SeenLevel,
     guard: Mutex<AgeGuard>,
     /// Where all queues begin, as of the last time that none began before the log.
-    pub(crate) starts: Mutex<Option<Starts>>,
+    pub(crate) starts: Mutex<Starts>,
 }
 
 impl Expiry {
-    pub(crate) fn new(retention: Retention, starts: Option<Starts>) -> Self {
+    pub(crate) fn new(retention: Retention, starts: Starts) -> Self {
         Self {
             retention: RwLock::new(retention),
             level: SeenLevel::default(),
@@ -300,7 +300,8 @@ impl Store {
                 return Ok(());
             }
             let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
-            if let Some(starts) = self.expiry.starts.lock().as_mut() {
+            {
+                let mut starts = self.expiry.starts.lock();
                 let begin = removed.iter().map(|queue| queue.state.lock().min);
                 starts.sum -= begin.sum::<u64>();
             }

@@ -73,8 +73,7 @@ impl Store {
             return Ok(false);
         }
         if offset <= queue.bounds().min.0 {
-            let starts = *self.expiry.starts.lock();
-            return Ok(starts.is_none_or(|starts| starts.log_start != start));
+            return Ok(self.expiry.starts.lock().log_start != start);
         }
         let before = self.unit(queue, offset - 1)?;
         Ok(before.is_none_or(|before| before.log_offset < start.min(unit.log_offset)))
@@ -148,9 +147,7 @@ impl Store {
             if !state.deleted {
                 let raised = lowest.saturating_sub(state.min);
                 state.min += raised;
-                if let Some(starts) = starts.as_mut() {
-                    starts.sum += raised;
-                }
+                starts.sum += raised;
             }
             Ok(Unit::FILLER)
         } else {

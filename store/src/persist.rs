@@ -89,7 +89,7 @@ impl Store {
             known: Some(Known {
                 good_to: target.end,
                 units: target.units,
-                starts: *self.expiry.starts.lock(),
+                starts: Some(*self.expiry.starts.lock()),
                 boot_id: self.disk.boot_id(),
                 closed,
                 lost_power: false,

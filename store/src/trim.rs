@@ -7,7 +7,6 @@
 use std::io;
 
 use crate::Store;
-use crate::checkpoint::Starts;
 use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
 use crate::read::{ReadError, wrong_unit};
@@ -33,10 +32,7 @@ impl Store {
         if outcome.is_ok() {
             let _no_topic_goes = self.steps.persisting.lock();
             let mut starts = self.expiry.starts.lock();
-            *starts = Some(Starts {
-                log_start,
-                sum: self.queues.starts(),
-            });
+            *starts = self.queues.starts(log_start);
         }
         outcome
     }

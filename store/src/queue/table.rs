@@ -10,6 +10,7 @@ use proto::message::{QueueId, java_string_hash};
 use proto::names::{self, NameError};
 
 use super::{Queue, QueueState, Unit};
+use crate::checkpoint::Starts;
 use crate::staging::Staging;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -120,11 +121,19 @@ impl Queues {
         self.topics.read().values().flatten().cloned().collect()
     }
 
-    /// The sum of the first offsets of all queues.
-    pub(crate) fn starts(&self) -> u64 {
+    /// The sum of the ends of all queues.
+    pub(crate) fn units(&self) -> u64 {
         let topics = self.topics.read();
         let queues = topics.values().flatten();
-        queues.map(|queue| queue.state.lock().min).sum()
+        queues.map(|queue| queue.state.lock().end()).sum()
+    }
+
+    /// Where all queues begin, which is where a log does that begins at `log_start`.
+    pub(crate) fn starts(&self, log_start: u64) -> Starts {
+        let topics = self.topics.read();
+        let queues = topics.values().flatten();
+        let sum = queues.map(|queue| queue.state.lock().min).sum();
+        Starts { log_start, sum }
     }
 
     /// Forgets a topic; its queues take nothing more. Between two appends, so that an appender who

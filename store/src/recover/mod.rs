@@ -136,7 +136,6 @@ impl Store {
                 ..Opened::default()
             },
             newest_time: checkpoint.known.map_or(0, |_| checkpoint.times.log),
-            starts: None,
             unsynced: Unsynced::default(),
             sealed_from: checkpoint.known.map_or(u64::MAX, |known| known.sealed_from),
             config,
@@ -163,8 +162,6 @@ struct Recovery {
     /// Records below are in the index already.
     index_end: u64,
     newest_time: i64,
-    /// Where all queues begin.
-    starts: Option<Starts>,
     /// Records from here on carry a CRC of their own, as far as the checkpoint knows.
     sealed_from: u64,
     opened: Opened,
@@ -186,7 +183,8 @@ impl Recovery {
             None
         };
         self.index_end = self.index.end_offset();
-        let mut vouched = (self.units(), self.starts, self.index.position());
+        let starts = self.queues.starts(start);
+        let mut vouched = (self.queues.units(), Some(starts), self.index.position());
         let end = match good_to {
             Some(good_to) => self.scan_from(good_to)?,
             None => None,
@@ -213,7 +211,7 @@ impl Recovery {
     }
 
     fn into_store(self, lock: Box<dyn std::fmt::Debug + Send + Sync>) -> (Store, Opened) {
-        let units = self.units();
+        let units = self.queues.units();
         let Self {
             config,
             disk,
@@ -222,7 +220,6 @@ impl Recovery {
             index,
             opened,
             newest_time,
-            starts,
             ..
         } = self;
         let end = opened.log_end.0;
@@ -233,11 +230,7 @@ impl Recovery {
             end,
             self.sealed_from,
         );
-        // Reading the log has made queues, and some of them anew.
-        let starts = starts.map(|starts| Starts {
-            sum: queues.starts(),
-            ..starts
-        });
+        let starts = queues.starts(opened.log_start.0);
         let expiry = Expiry::new(config.retention.clone(), starts);
         let store = Store {
             paths: Paths::of(&config.root),
@@ -271,15 +264,6 @@ impl Recovery {
             _lock: lock,
         };
         (store, opened)
-    }
-
-    /// The sum of the ends of all queues.
-    fn units(&self) -> u64 {
-        self.queues
-            .all()
-            .iter()
-            .map(|queue| queue.state.lock().end())
-            .sum()
     }
 
     /// Writes down what was good before the log was read, in the run of the machine that it is now.

@@ -37,8 +37,10 @@ impl Recovery {
                 })
         {
             self.queues = queues;
-            if self.units() == known.units && self.queue_folders_are_there()? {
-                self.starts = known.starts;
+            if self.queues.units() == known.units
+                && known.starts == Some(self.queues.starts(log_start))
+                && self.queue_folders_are_there()?
+            {
                 return Ok(good_to);
             }
             self.queues = Queues::default();
@@ -65,11 +67,7 @@ impl Recovery {
                 tracing::warn!(folder = %path.display(), %error, "left alone");
             }
         }
-        let starts = Starts {
-            log_start,
-            sum: self.queues.starts(),
-        };
-        self.starts = Some(starts);
+        let starts = self.queues.starts(log_start);
         // One unit that points to what is gone, or seems to, moves the start of its queue.
         let begin_elsewhere = |known: Starts| known.log_start == log_start && known != starts;
         match (self.checkpoint.known, good_to, last) {
@@ -226,10 +224,6 @@ impl Recovery {
     pub(super) fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
         tracing::warn!("making queues and index again from the log");
         self.opened.queues_rebuilt = true;
-        self.starts = Some(Starts {
-            log_start: start,
-            sum: 0,
-        });
         let ended = self.forget_queues(start)?;
         self.index_end = 0;
         self.index.forget().map_err(at(&self.config.root))?;
