@@ -83,7 +83,7 @@ fn main() -> ExitCode {
         ["docs", "--check"] => cargo(MANUAL_TESTS, &[]),
         ["prove"] => prove::run(false),
         ["prove", "--long"] => prove::run(true),
-        ["mutants"] => mutants::run(),
+        ["mutants"] => mutants::run().0,
         _ => {
             tell(USAGE);
             return ExitCode::from(2);
@@ -142,14 +142,18 @@ fn target() -> PathBuf {
 }
 
 fn cargo(args: &[&str], variables: &[(&str, &str)]) -> bool {
+    let status = cargo_command(args, variables).status();
+    status.expect("cargo can be run, it runs this").success()
+}
+
+fn cargo_command(args: &[&str], variables: &[(&str, &str)]) -> Command {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(args)
         .envs(variables.iter().copied())
-        .current_dir(root())
-        .status()
-        .expect("cargo can be run, it runs this");
-    status.success()
+        .current_dir(root());
+    command
 }
 
 #[expect(clippy::print_stdout, reason = "results are for whoever reads them")]

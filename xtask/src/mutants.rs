@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+
 use super::{files, root, target, tell};
 
 const FOLDER: &str = "store/tests/mutants";
@@ -52,8 +54,8 @@ impl Mutant {
     }
 }
 
-/// Plants them one after the other; `true` when each was caught.
-pub(crate) fn run() -> bool {
+/// Plants them one after the other; whether each was caught, and the row of results.
+pub(crate) fn run() -> (bool, Value) {
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join(FOLDER))
         .expect("the mutants are there")
         .map(|entry| entry.expect("an entry").path())
@@ -67,8 +69,9 @@ pub(crate) fn run() -> bool {
         target: scratch.join("target"),
     };
     if bench.verdict("") != Verdict::Passed {
-        tell("the tests do not pass without any mutant");
-        return false;
+        let told = "the tests do not pass without any mutant";
+        tell(told);
+        return (false, json!({ "test": "mutants", "reason": told }));
     }
     let mut caught = 0;
     for path in &paths {
@@ -90,10 +93,9 @@ pub(crate) fn run() -> bool {
     }
     let planted = paths.len();
     tell(&format!("{caught} of {planted} caught"));
-    super::print(&format!(
-        r#"{{"test":"mutants","planted":{planted},"caught":{caught}}}"#
-    ));
-    caught == planted
+    let row = json!({ "test": "mutants", "planted": planted, "caught": caught });
+    super::print(&row.to_string());
+    (caught == planted, row)
 }
 
 /// Copies the work tree.

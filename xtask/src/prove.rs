@@ -1,9 +1,16 @@
 //! `cargo xtask prove`: the tests of the store at the depth that a release asks for.
 //!
 //! Each prints one line of JSON with what it counted; a failure prints the line that repeats it. The
-//! short form takes a minute or so after the build, `--long` some ten.
+//! short form takes a minute or so after the build, `--long` some ten. The lines are rows of
+//! `results/reliability.json`, beside those of `chaos`.
 
-use super::{cargo, mutants, target, tell};
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{cargo_command, mutants, print, root, target, tell};
 
 /// How much of each: the short and the long form.
 const DEPTH: &[(&str, &str, &str)] = &[
@@ -54,17 +61,89 @@ pub(crate) fn run(long: bool) -> bool {
         "CARGO_TARGET_DIR",
         target.to_str().expect("a path in UTF-8"),
     ));
+    let mut rows = Vec::new();
     // All of them run, also when one fails.
-    let passed = [
-        ("disk model and damage", cargo(STORE, &depth)),
-        ("schedules", cargo(SCHEDULES, &with_schedules)),
-        ("mutants", !long || mutants::run()),
+    let mut passed = vec![
+        (
+            "disk model and damage",
+            cargo_with_rows(STORE, &depth, &mut rows),
+        ),
+        (
+            "schedules",
+            cargo_with_rows(SCHEDULES, &with_schedules, &mut rows),
+        ),
     ];
-    for (name, passed) in passed {
-        tell(&format!(
-            "xtask prove: {name} {}",
-            if passed { "passed" } else { "FAILED" }
-        ));
+    if long {
+        let (caught, mut row) = mutants::run();
+        row["result"] = if caught { "passed" } else { "failed" }.into();
+        rows.push(row);
+        passed.push(("mutants", caught));
     }
-    passed.iter().all(|(_, passed)| *passed)
+    for (name, passed) in &passed {
+        let verdict = if *passed { "passed" } else { "FAILED" };
+        tell(&format!("xtask prove: {name} {verdict}"));
+        if !passed && *name != "mutants" {
+            rows.push(json!({ "test": name, "result": "failed" }));
+        }
+    }
+    let kept = keep(rows);
+    if let Err(why) = &kept {
+        tell(&format!("xtask prove: {RESULTS} cannot be written: {why}"));
+    }
+    kept.is_ok() && passed.iter().all(|(_, passed)| *passed)
+}
+
+/// Runs tests; what they print is printed, and lines of JSON become rows.
+fn cargo_with_rows(args: &[&str], variables: &[(&str, &str)], rows: &mut Vec<Value>) -> bool {
+    let mut child = cargo_command(args, variables)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cargo can be run, it runs this");
+    let printed = BufReader::new(child.stdout.take().expect("it is piped"));
+    for line in printed.lines().map_while(Result::ok) {
+        print(&line);
+        // A test's name may stand before its line.
+        let json = line.find("{\"test\"").and_then(|at| line.get(at..));
+        if let Some(mut row) = json.and_then(|json| serde_json::from_str::<Value>(json).ok()) {
+            row["result"] = "passed".into();
+            rows.push(row);
+        }
+    }
+    child.wait().is_ok_and(|status| status.success())
+}
+
+const RESULTS: &str = "results/reliability.json";
+const COMMAND: &str = "xtask prove";
+
+/// Puts the rows in the place of those of the last run.
+fn keep(rows: Vec<Value>) -> io::Result<()> {
+    let path = root().join(RESULTS);
+    let old = fs::read(&path).ok();
+    let old = old.and_then(|text| serde_json::from_slice(&text).ok());
+    let all = joined(old.unwrap_or_default(), rows);
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    fs::write(path, serde_json::to_vec_pretty(&all)?)
+}
+
+fn joined(mut all: Vec<Value>, rows: Vec<Value>) -> Vec<Value> {
+    all.retain(|row| row["command"] != COMMAND);
+    all.extend(rows.into_iter().map(|mut row| {
+        row["command"] = COMMAND.into();
+        row
+    }));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_replaces_the_rows_of_the_last_one_and_no_other() {
+        let chaos = json!({ "test": "S1-sync", "result": "passed" });
+        let all = joined(vec![chaos.clone()], vec![json!({ "test": "damage" })]);
+        let all = joined(all, vec![json!({ "test": "mutants" })]);
+        let mutants = json!({ "test": "mutants", "command": "xtask prove" });
+        assert_eq!(all, [chaos, mutants]);
+    }
 }
