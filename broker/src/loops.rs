@@ -236,8 +236,12 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), WriteError> {
         }
         if expire.is_due(now) {
             let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
-            expire_segments(&broker.store, monotonic_ms);
+            let expired = expire_segments(&broker.store, monotonic_ms);
             keep_room(broker, &folder);
+            if expired > 0 {
+                // Until a checkpoint tells where queues begin now, a start has only their files.
+                persist_caches(broker, &folder)?;
+            }
         }
     }
     Ok(())
@@ -277,14 +281,19 @@ fn fold_tables(broker: &Broker) -> io::Result<()> {
     broker.state.offsets.fold_if_behind(clock::now_ms())
 }
 
-fn expire_segments(store: &Store, monotonic_ms: u64) {
+/// How many segments went.
+fn expire_segments(store: &Store, monotonic_ms: u64) -> usize {
     let now_ms = clock::now_ms();
     let time = ExpireTime {
         now_ms,
         monotonic_ms,
     };
-    if let Err(error) = store.expire_once(time) {
-        tracing::warn!(%error, "cannot remove old files");
+    match store.expire_once(time) {
+        Ok(expired) => expired.segments,
+        Err(error) => {
+            tracing::warn!(%error, "cannot remove old files");
+            0
+        }
     }
 }
 

@@ -104,7 +104,8 @@ pub(crate) struct Expiry {
     retention: RwLock<Retention>,
     level: SeenLevel,
     guard: Mutex<AgeGuard>,
-    /// Where all queues begin, as of the last time that none began before the log.
+    /// The sum of the starts of all queues, and the start of the log that they were last all trimmed
+    /// to. Whoever raises a start or removes a queue keeps the sum. Locked before a queue's state.
     pub(crate) starts: Mutex<Starts>,
 }
 
@@ -237,6 +238,9 @@ impl Store {
         if removed > 0 {
             tracing::info!(removed, log_start, "old segments were removed");
             self.check_disk()?;
+        }
+        // Also when an earlier run did not come to its end.
+        if self.expiry.starts.lock().log_start != log_start {
             self.trim_queues(log_start)?;
         }
         Ok(Expired {
@@ -300,10 +304,9 @@ impl Store {
                 return Ok(());
             }
             let units: u64 = removed.iter().map(|queue| queue.state.lock().end()).sum();
-            {
+            for queue in &removed {
                 let mut starts = self.expiry.starts.lock();
-                let begin = removed.iter().map(|queue| queue.state.lock().min);
-                starts.sum -= begin.sum::<u64>();
+                starts.sum = starts.sum.wrapping_sub(queue.state.lock().min);
             }
             self.queue_files.close(topic);
             let mut dispatched = self.marks.dispatched.lock();

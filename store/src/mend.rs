@@ -142,13 +142,7 @@ impl Store {
             Ok(unit)
         } else if from == log_start && log_start > 0 && lowest > offset {
             tracing::warn!(topic, queue = id, begins = lowest, "a queue began too low");
-            let mut starts = self.expiry.starts.lock();
-            let mut state = queue.state.lock();
-            if !state.deleted {
-                let raised = lowest.saturating_sub(state.min);
-                state.min += raised;
-                starts.sum += raised;
-            }
+            self.raise_start(queue, lowest);
             Ok(Unit::FILLER)
         } else {
             Err(wrong_unit(queue, offset))
@@ -264,6 +258,7 @@ mod tests {
             let left = if topic == "T" { 40 - first } else { 0 };
             assert_eq!(u64::from(read(altered).unwrap().count), left);
             assert_eq!(bounds().min.0, first, "{topic} {altered}");
+            assert_eq!(store.expiry.starts.lock().sum, first);
         }
     }
 
@@ -282,6 +277,13 @@ mod tests {
             store.trim_queues(store.log.start().unwrap()).unwrap();
             let begins = store.queue_bounds("T", QueueId(0)).unwrap().min.0;
             assert_eq!(begins == 0, closed);
+            let starts = *store.expiry.starts.lock();
+            assert_eq!(
+                starts.log_start == 0,
+                closed,
+                "and does not say that it was"
+            );
+            assert_eq!(starts.sum, begins);
         }
     }
 

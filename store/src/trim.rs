@@ -29,12 +29,25 @@ impl Store {
                 Err(error) => tracing::warn!(%error, "a queue keeps its start for now"),
             }
         }
-        if outcome.is_ok() {
-            let _no_topic_goes = self.steps.persisting.lock();
-            let mut starts = self.expiry.starts.lock();
-            *starts = self.queues.starts(log_start);
+        // One that kept its start for now is found by its first reader, or by a start after a crash.
+        if outcome.is_ok() && !self.is_halted() {
+            self.expiry.starts.lock().log_start = log_start;
         }
         outcome
+    }
+
+    /// Has a queue begin at `first` if it began below; how far it is in its files, or `None` when its
+    /// topic was deleted.
+    pub(crate) fn raise_start(&self, queue: &Queue, first: u64) -> Option<u64> {
+        let mut starts = self.expiry.starts.lock();
+        let mut state = queue.state.lock();
+        if state.deleted {
+            return None;
+        }
+        let raised = first.saturating_sub(state.min);
+        state.min += raised;
+        starts.sum = starts.sum.wrapping_add(raised);
+        Some(state.persisted)
     }
 
     fn trim_queue(&self, queue: &Queue, log_start: u64) -> Result<(), ReadError> {
@@ -56,13 +69,8 @@ impl Store {
             // What a closed store says of its queues stays so.
             return Ok(());
         }
-        let persisted = {
-            let mut state = queue.state.lock();
-            if state.deleted {
-                return Ok(());
-            }
-            state.min = state.min.max(first);
-            state.persisted
+        let Some(persisted) = self.raise_start(queue, first) else {
+            return Ok(());
         };
         // The last file that there is tells where the queue ends.
         let first = first.min(persisted);
@@ -78,8 +86,12 @@ impl Store {
         units: std::ops::Range<u64>,
         log_start: u64,
     ) -> Result<u64, ReadError> {
-        let is_there = |unit: Option<Unit>| unit.is_some_and(|unit| unit.log_offset >= log_start);
-        if units.is_empty() || is_there(self.unit(queue, units.start)?) {
+        let trimmed_to = self.expiry.starts.lock().log_start;
+        // No unit from the queue's start on was gone when the log began there.
+        let was_there = |unit: &Unit| !unit.is_filler() && unit.log_offset >= trimmed_to;
+        let unit = |at| Ok::<_, ReadError>(self.unit(queue, at)?.filter(was_there));
+        let is_there = |unit: Unit| unit.log_offset >= log_start;
+        if units.is_empty() || unit(units.start)?.is_some_and(is_there) {
             return Ok(units.start);
         }
         let (mut low, mut high) = (units.start, units.end);
@@ -88,8 +100,8 @@ impl Store {
             // For units that say nothing the next one that does speaks as well.
             let mut at = middle;
             let is_gone = loop {
-                match self.unit(queue, at)? {
-                    Some(unit) => break unit.log_offset < log_start,
+                match unit(at)? {
+                    Some(unit) => break !is_there(unit),
                     None if at + 1 < high => at += 1,
                     None => break false,
                 }

@@ -113,6 +113,16 @@ pub(crate) struct QueueState {
 }
 
 impl QueueState {
+    /// Of a queue whose messages are all gone.
+    pub(crate) fn ended(end: u64) -> Self {
+        Self {
+            min: end,
+            persisted: end,
+            loaded_to: end,
+            ..Self::default()
+        }
+    }
+
     /// The offset behind the last message that can be read.
     pub(crate) fn end(&self) -> u64 {
         self.persisted + self.tail.len() as u64

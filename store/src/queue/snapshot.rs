@@ -14,7 +14,7 @@ use std::path::Path;
 
 use proto::message::QueueId;
 
-use super::{QueueState, Queues};
+use super::{OFFSET_MAX, QueueState, Queues};
 use crate::files::{Access, Disk};
 
 const MAGIC: &[u8; 8] = b"gantry q";
@@ -92,6 +92,9 @@ fn parse(bytes: &[u8], log_end: u64) -> Option<Queues> {
         let id = QueueId(u32::from_be_bytes(take(&mut rest)?));
         let min = u64::from_be_bytes(take(&mut rest)?);
         let end = u64::from_be_bytes(take(&mut rest)?);
+        if min > end || end > OFFSET_MAX.0 + 1 {
+            return None;
+        }
         let state = QueueState {
             min,
             persisted: end,

@@ -125,14 +125,16 @@ impl Queues {
     pub(crate) fn units(&self) -> u64 {
         let topics = self.topics.read();
         let queues = topics.values().flatten();
-        queues.map(|queue| queue.state.lock().end()).sum()
+        let ends = queues.map(|queue| queue.state.lock().end());
+        ends.fold(0, u64::wrapping_add)
     }
 
     /// Where all queues begin, which is where a log does that begins at `log_start`.
     pub(crate) fn starts(&self, log_start: u64) -> Starts {
         let topics = self.topics.read();
         let queues = topics.values().flatten();
-        let sum = queues.map(|queue| queue.state.lock().min).sum();
+        let begin = queues.map(|queue| queue.state.lock().min);
+        let sum = begin.fold(0, u64::wrapping_add);
         Starts { log_start, sum }
     }
 

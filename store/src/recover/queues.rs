@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
-use super::units::{Units, bisect, read_unit, zero_units_behind};
+use super::units::{Units, bisect, last_unit_behind, read_unit, zero_units_behind};
 use super::{OpenError, Recovery, at};
 use crate::checkpoint::Starts;
 use crate::files::Access;
@@ -45,7 +45,7 @@ impl Recovery {
             }
             self.queues = Queues::default();
         }
-        let (mut units, mut last, mut are_sure) = (0, None, true);
+        let (mut units, mut last, mut are_sure) = (0_u64, None, true);
         for (topic, id, path) in self.queue_folders()? {
             let good_below = good_to.unwrap_or(u64::MAX);
             let loaded = match self.load_queue(&topic, id, log_start, good_below) {
@@ -61,7 +61,7 @@ impl Recovery {
                 tracing::warn!(folder = %path.display(), "units or files are missing");
                 are_sure = false;
             }
-            units += loaded.state.end();
+            units = units.wrapping_add(loaded.state.end());
             last = last.max(loaded.newest);
             if let Err(error) = self.queues.make(&topic, id, loaded.state) {
                 tracing::warn!(folder = %path.display(), %error, "left alone");
@@ -69,7 +69,18 @@ impl Recovery {
         }
         let starts = self.queues.starts(log_start);
         // One unit that points to what is gone, or seems to, moves the start of its queue.
-        let begin_elsewhere = |known: Starts| known.log_start == log_start && known != starts;
+        let begin_elsewhere =
+            |known: Starts| known.log_start == log_start && known.sum != starts.sum;
+        if let Some(known) = self.checkpoint.known {
+            let (known_units, known_starts) = (known.units, known.starts);
+            tracing::debug!(
+                units,
+                known_units,
+                ?starts,
+                ?known_starts,
+                "sums of all queues"
+            );
+        }
         match (self.checkpoint.known, good_to, last) {
             _ if !are_sure => Ok(None),
             (Some(known), ..) if units != known.units => Ok(None),
@@ -174,7 +185,7 @@ impl Recovery {
         let unit = UNIT_BYTES as u64;
         let first = first_base / unit;
         let mut end = first;
-        let mut units = Units::new(&*self.disk, folder, file_bytes);
+        let (mut units, mut has_holes) = (Units::new(&*self.disk, folder, file_bytes), false);
         for &base in bases.iter().rev() {
             let file = units.open(base, Access::Write)?;
             if file.size_bytes()? != file_bytes {
@@ -183,10 +194,14 @@ impl Recovery {
             }
             let count = file_bytes / unit;
             let is_good = |unit: &Unit| unit.log_offset < good_below;
-            let good = bisect(0, count, |at| {
+            let mut good = bisect(0, count, |at| {
                 Ok(read_unit(&*file, at)?.is_some_and(|unit| is_good(&unit)))
             })?;
-            zero_units_behind(&*file, good)?;
+            match last_unit_behind(&*file, good, good_below)? {
+                // One before it is damaged, and has misled the search.
+                Some(last) => (good, has_holes) = (last + 1, true),
+                None => zero_units_behind(&*file, good)?,
+            }
             if good > 0 {
                 end = base / unit + good;
                 break;
@@ -206,7 +221,7 @@ impl Recovery {
         Ok(Some(Loaded {
             state,
             newest,
-            is_sure: min.is_some(),
+            is_sure: min.is_some() && !has_holes,
         }))
     }
 
@@ -249,19 +264,26 @@ impl Recovery {
         let good_below = self
             .checkpoint
             .known
-            .map_or(u64::MAX, |known| known.good_to);
+            .map_or(u64::MAX, |known| known.good_to.max(log_start));
         for (topic, id, folder) in self.queue_folders()? {
             match self.load_queue(&topic, id, log_start, good_below) {
                 Ok(Some(loaded)) if loaded.newest.is_some_and(|newest| newest < log_start) => {
-                    let mut state = loaded.state;
-                    state.min = state.end();
-                    ended.push((topic, id, state));
+                    let end = loaded.state.end();
+                    if !loaded.is_sure || loaded.state.min != end {
+                        // A damaged unit in it would have the queues made again at each start.
+                        self.write_ended(&topic, id, end).map_err(at(&folder))?;
+                    }
+                    ended.push((topic, id, QueueState::ended(end)));
                 }
                 Err(_) if log_start > 0 => {
-                    let state = self
-                        .replace_unreadable(&topic, id, &folder)
-                        .map_err(at(&folder))?;
-                    ended.extend(state.map(|state| (topic, id, state)));
+                    // Its messages may all have expired, and then nothing but the name of the last
+                    // file tells where it ends at most: it goes on behind that.
+                    let bases = self.queue_file_bases(&folder).map_err(at(&folder))?;
+                    if let Some(last) = bases.last() {
+                        let end = (last + self.queue_files.file_bytes()) / UNIT_BYTES as u64 + 1;
+                        self.write_ended(&topic, id, end).map_err(at(&folder))?;
+                        ended.push((topic, id, QueueState::ended(end)));
+                    }
                 }
                 _ => self.disk.remove_folder(&folder).map_err(at(&folder))?,
             }
@@ -271,38 +293,28 @@ impl Recovery {
         Ok(ended)
     }
 
-    /// Removes the files of a queue that cannot be read. Its messages may all have expired, and then
-    /// nothing but the name of the last file tells where it ends at most: it goes on behind that.
-    fn replace_unreadable(
-        &mut self,
-        topic: &str,
-        id: QueueId,
-        folder: &Path,
-    ) -> io::Result<Option<QueueState>> {
-        let bases = self.queue_file_bases(folder)?;
-        let Some(last) = bases.last() else {
-            return Ok(None);
-        };
-        let end = (last + self.queue_files.file_bytes()) / UNIT_BYTES as u64 + 1;
-        let state = || QueueState {
-            min: end,
-            persisted: end,
-            loaded_to: end,
-            ..QueueState::default()
-        };
-        if let Ok(queue) = Queues::default().make(topic, id, state()) {
-            let filler = Run {
+    /// Has the files of a queue say no more than where it ends: one with fillers up to there.
+    fn write_ended(&mut self, topic: &str, id: QueueId, end: u64) -> io::Result<()> {
+        let folder = self.queue_files.queue_folder(topic, id);
+        let file_bytes = self.queue_files.file_bytes();
+        let unit = UNIT_BYTES as u64;
+        let base = (end - 1) * unit / file_bytes * file_bytes;
+        let bases = self.queue_file_bases(&folder)?;
+        if let Ok(queue) = Queues::default().make(topic, id, QueueState::ended(end)) {
+            let from = base / unit;
+            let fillers = usize::try_from(end - from).unwrap_or(0);
+            let run = Run {
                 min: end,
-                from: end - 1,
-                bytes: &Unit::FILLER.to_bytes(),
+                from,
+                bytes: &Unit::FILLER.to_bytes().repeat(fillers),
             };
-            self.queue_files.write(&queue, filler, &mut self.unsynced)?;
+            self.queue_files.write(&queue, run, &mut self.unsynced)?;
             self.unsynced.sync(&*self.disk, &self.config.root)?;
         }
-        for base in &bases {
-            self.disk.remove_file(&folder.join(file_name(*base)))?;
+        for other in bases.iter().filter(|other| **other != base) {
+            self.disk.remove_file(&folder.join(file_name(*other)))?;
         }
-        Ok(Some(state()))
+        Ok(())
     }
 }
 

@@ -110,6 +110,42 @@ pub(super) fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>
     Ok(Unit::from_bytes(&bytes))
 }
 
+/// The last unit behind some good ones that belongs to them by the order of the log and points below
+/// `good_below`.
+pub(super) fn last_unit_behind(
+    file: &dyn File,
+    good: u64,
+    good_below: u64,
+) -> io::Result<Option<u64>> {
+    const CHUNK_UNITS: usize = 200;
+    let unit = UNIT_BYTES as u64;
+    let newest = match good.checked_sub(1) {
+        Some(newest) => read_unit(file, newest)?.map_or(0, |unit| unit.log_offset),
+        None => 0,
+    };
+    // What a power failure has torn lacks high bytes.
+    let belongs = |unit: &Unit| (newest + 1..good_below).contains(&unit.log_offset);
+    let (mut from, mut last) = (good * unit, None);
+    while let Some(data) = file.data_after(from)? {
+        let mut number = data.start.max(from) / unit;
+        while number * unit < data.end {
+            let mut bytes = [[0; UNIT_BYTES]; CHUNK_UNITS];
+            let read = file.read_at(bytes.as_flattened_mut(), number * unit)? / UNIT_BYTES;
+            if read == 0 {
+                break;
+            }
+            for (at, bytes) in (number..).zip(bytes.iter().take(read)) {
+                if Unit::from_bytes(bytes).is_some_and(|unit| belongs(&unit)) {
+                    last = Some(at);
+                }
+            }
+            number += read as u64;
+        }
+        from = data.end;
+    }
+    Ok(last)
+}
+
 /// Makes everything behind the good units zero, so that it is never taken for more of them.
 pub(super) fn zero_units_behind(file: &dyn File, good: u64) -> io::Result<()> {
     const CHUNK_BYTES: usize = 4096;

@@ -1,7 +1,7 @@
 //! Queues whose messages are all gone from the log: their offsets go on.
 
 use proto::message::{Draft, QueueId, QueueOffset};
-use store::files::{Disk, MemoryDisk, Space};
+use store::files::{Access, Disk, MemoryDisk, Space};
 use store::{ExpireTime, QueueBounds, Store};
 
 use crate::support::*;
@@ -138,5 +138,45 @@ fn no_offset_is_given_out_twice_when_the_end_cannot_be_read() {
         drop(store);
         disk.kill();
         assert_eq!(bodies(&open(&disk).0, "idle", 0, found.max.0), ["new"]);
+    }
+}
+
+/// Nothing but its units says where it ends, so one of them must not hide the others.
+#[test]
+fn a_damaged_unit_of_an_ended_queue_costs_no_offset_and_one_look_at_the_log() {
+    let count = 3 * UNITS_A_FILE + 7;
+    let above_all = [0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 1, 0];
+    for altered in 0..7 {
+        for unit in [
+            [0; 12],
+            above_all,
+            [0, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0, 0, 1, 0],
+        ] {
+            if altered == 6 && unit != [0; 12] {
+                // It is the last one and looks like one that came later: nothing tells them apart.
+                continue;
+            }
+            let disk = disk();
+            ended(&disk, &open(&disk).0, count);
+            disk.kill();
+            let path = format!("/store/consumequeue/idle/0/{:020}", 3 * UNITS_A_FILE * 20);
+            let file = disk.open(path.as_ref(), Access::Write).expect("opens");
+            file.write_all_at(&unit, altered * 20).expect("writes");
+            let says = format!("{altered} {unit:?}");
+            for start in 0..3 {
+                let (store, opened) = open(&disk);
+                assert!(
+                    start == 0 || !opened.queues_rebuilt,
+                    "{says}: start {start}"
+                );
+                let found = idle(&store).map(|found| found.max.0);
+                if altered < 6 {
+                    assert_eq!(found, Some(count), "{says}");
+                }
+                store.persist_once().expect("persists");
+                drop(store);
+                disk.kill();
+            }
+        }
     }
 }

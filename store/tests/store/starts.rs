@@ -1,10 +1,11 @@
 //! Where a queue begins when the log before is gone: never behind a message that is still there,
 //! whatever is wrong with its files.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use proto::message::QueueId;
-use store::files::{Access, Disk, MemoryDisk, Space};
+use store::files::{Access, Disk, Fault, MemoryDisk, Operation, Space};
 use store::{ExpireTime, Store};
 
 use crate::support::*;
@@ -31,18 +32,25 @@ fn filled() -> (MemoryDisk, Store, Vec<u64>) {
     (disk, store, places)
 }
 
-/// Removes `segments` from the beginning of the log.
-fn expire(disk: &MemoryDisk, store: &Store, segments: u64) {
+const TIME: ExpireTime = ExpireTime {
+    now_ms: NOW,
+    monotonic_ms: 0,
+};
+
+/// Leaves so little room on the disk that `segments` go.
+fn fill(disk: &MemoryDisk, segments: u64) {
     disk.set_space(Space {
         total_bytes: 100 * 4096,
         free_bytes: (15 - segments) * 4096,
     });
-    let time = ExpireTime {
-        now_ms: NOW,
-        monotonic_ms: 0,
-    };
-    store.expire_once(time).expect("expires");
-    assert_eq!(store.log_start().0, segments * 4096);
+}
+
+/// Removes `segments` from the beginning of the log.
+fn expire(disk: &MemoryDisk, store: &Store, segments: u64) {
+    let before = store.log_start().0;
+    fill(disk, segments);
+    store.expire_once(TIME).expect("expires");
+    assert_eq!(store.log_start().0, before + segments * 4096);
 }
 
 /// Every message that is in the log is in the queue, and nothing else.
@@ -231,4 +239,75 @@ fn a_queue_that_begins_with_a_file_is_not_made_again() {
         drop(store);
         disk.kill();
     }
+}
+
+/// A queue of its own begins in the third segment, behind forty messages of another.
+fn late(store: &Store) -> (u64, u64) {
+    let first = send(store, "late", 0, "first").log_offset.0;
+    let second = send(store, "late", 0, "second").log_offset.0;
+    store.persist_once().expect("persists");
+    (first, second)
+}
+
+#[test]
+fn a_first_unit_that_looks_like_one_that_is_gone_does_not_hide_its_message_from_an_expiry() {
+    // A filler, and one that points below where the log began before.
+    for (earlier, unit) in [
+        (0, [0, 0, 0, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF]),
+        (1, [0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 200]),
+    ] {
+        let (disk, store, _) = filled();
+        late(&store);
+        if earlier > 0 {
+            expire(&disk, &store, earlier);
+        }
+        let path = "/store/consumequeue/late/0/00000000000000000000";
+        let file = disk.open(path.as_ref(), Access::Write).expect("opens");
+        file.write_all_at(&unit, 0).expect("writes");
+        expire(&disk, &store, 1);
+        let bounds = store.queue_bounds("late", QueueId(0)).expect("a queue");
+        assert_eq!((bounds.min.0, bounds.max.0), (0, 2));
+    }
+}
+
+#[test]
+fn a_topic_whose_first_messages_are_gone_is_deleted_without_a_look_at_the_log() {
+    for fails in [false, true] {
+        let (disk, store, _) = filled();
+        late(&store);
+        if fails {
+            // The segment goes, a file of the queue does not.
+            disk.fail(Operation::Remove, 2, Fault::Error(ErrorKind::Other));
+            fill(&disk, 1);
+            assert!(store.expire_once(TIME).is_err());
+        } else {
+            expire(&disk, &store, 1);
+        }
+        store.delete_topic("T").expect("goes");
+        store.persist_once().expect("persists");
+        drop(store);
+        disk.kill();
+        let (store, opened) = open(&disk);
+        assert!(!opened.queues_rebuilt, "{opened:?}");
+        assert_eq!(bodies(&store, "late", 0, 0), ["first", "second"]);
+        assert!(store.queue_bounds("T", QueueId(0)).is_none());
+    }
+}
+
+#[test]
+fn a_trim_that_failed_is_done_by_the_next_run() {
+    let (disk, store, places) = filled();
+    fill(&disk, 1);
+    // After the segment is gone.
+    disk.fail(Operation::SyncFolder, 1, Fault::Error(ErrorKind::Other));
+    assert!(store.expire_once(TIME).is_err());
+    assert_eq!(store.log_start().0, 4096);
+    fill(&disk, 0);
+    let expired = store.expire_once(TIME).expect("expires");
+    assert_eq!(expired.segments, 0);
+    check(&store, &places, "the next run");
+    store.persist_once().expect("persists");
+    drop(store);
+    disk.kill();
+    assert!(!open(&disk).1.queues_rebuilt);
 }
