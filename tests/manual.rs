@@ -14,7 +14,8 @@ fn the_page_of_settings_is_up_to_date() {
          Written by `cargo xtask docs` from the tables that read the settings; do not edit.\n\n\
          A file given with `-c` has one `key=value` a line, in the syntax of Java's property files: \
          `#` and `!` begin comments, the later of two lines for one key wins. `--set key=value` \
-         beats the file. `gantry` alone, which is all three, gives a key to every part that knows it. \
+         beats the file. `gantry` alone, which is all three, gives a key to every part that has it: \
+         `maxFrameBytes` counts for its name server too, whose own default is larger. \
          A key without effect is a warning at the start; a value that its key cannot \
          have stops the start with exit code 78 and names file, line and key. \"Live\" keys can be \
          changed while the process runs (`mqadmin updateBrokerConfig`), the others cannot.\n",
@@ -73,7 +74,7 @@ fn the_page_of_limits_is_up_to_date() {
         }
     }
     for (key, meaning, limit) in settings(&namesrv::config::TABLE, &mut namesrv) {
-        if !broker::config::TABLE.knows(key) {
+        if !broker::config::TABLE.has(key) {
             let (what, beyond) = what_and_beyond(meaning);
             page += &limit_row("name server", what, limit, &format!("`{key}`"), beyond);
         }

@@ -26,7 +26,7 @@ pub(crate) const GROUPS_MAX: usize = 1024;
 /// What a group wants of a topic, ready to ask for each message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// `None`: everything.
+    /// Sorted; `None`: everything.
     codes: Option<Vec<i32>>,
     pub(crate) version: i64,
     pub(crate) is_tags: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn new(subscription: &Subscription) -> Self {
         let all = matches!(subscription.sub_string.trim(), "" | "*");
-        let codes = (!all).then(|| subscription.code_set.clone());
+        let codes = (!all).then(|| sorted(subscription.code_set.clone()));
         let kind = subscription.expression_type.as_str();
         Self {
             codes,
@@ -58,7 +58,7 @@ impl Filter {
             .split("||")
             .map(str::trim)
             .filter(|tag| !tag.is_empty());
-        let codes = tags.map(proto::message::java_string_hash).collect();
+        let codes = sorted(tags.map(proto::message::java_string_hash).collect());
         let all = matches!(expression.trim(), "" | "*");
         Self {
             codes: (!all).then_some(codes),
@@ -72,8 +72,13 @@ impl Filter {
         let Some(codes) = &self.codes else {
             return true;
         };
-        i32::try_from(tags_code).is_ok_and(|code| codes.contains(&code))
+        i32::try_from(tags_code).is_ok_and(|code| codes.binary_search(&code).is_ok())
     }
+}
+
+fn sorted(mut codes: Vec<i32>) -> Vec<i32> {
+    codes.sort_unstable();
+    codes
 }
 
 /// One connection of a client, as member of a group.

@@ -236,9 +236,10 @@ fn keep_log(broker: &Broker, stop: &Tasks) -> Result<(), WriteError> {
         }
         if expire.is_due(now) {
             let monotonic_ms = u64::try_from((now - started).as_millis()).unwrap_or(u64::MAX);
-            let expired = expire_segments(&broker.store, monotonic_ms);
+            let before = broker.store.log_start();
+            expire_segments(&broker.store, monotonic_ms);
             keep_room(broker, &folder);
-            if expired > 0 {
+            if broker.store.log_start() != before {
                 // Until a checkpoint tells where queues begin now, a start has only their files.
                 persist_caches(broker, &folder)?;
             }
@@ -281,19 +282,14 @@ fn fold_tables(broker: &Broker) -> io::Result<()> {
     broker.state.offsets.fold_if_behind(clock::now_ms())
 }
 
-/// How many segments went.
-fn expire_segments(store: &Store, monotonic_ms: u64) -> usize {
+fn expire_segments(store: &Store, monotonic_ms: u64) {
     let now_ms = clock::now_ms();
     let time = ExpireTime {
         now_ms,
         monotonic_ms,
     };
-    match store.expire_once(time) {
-        Ok(expired) => expired.segments,
-        Err(error) => {
-            tracing::warn!(%error, "cannot remove old files");
-            0
-        }
+    if let Err(error) = store.expire_once(time) {
+        tracing::warn!(%error, "cannot remove old files");
     }
 }
 

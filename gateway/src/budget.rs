@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: AtomicUsize,
-    all: usize,
 }
 
 /// Bytes that were taken from a budget.
@@ -20,13 +19,7 @@ impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             left: AtomicUsize::new(bytes),
-            all: bytes,
         }
-    }
-
-    /// Could so many bytes ever be taken?
-    pub(crate) fn covers(&self, bytes: usize) -> bool {
-        bytes <= self.all
     }
 
     /// `None` when less is left.

@@ -163,8 +163,14 @@ impl<C: 'static> Key<C> {
 impl<C: 'static> Table<C> {
     /// Whether it is a key that has an effect here.
     #[must_use]
-    pub fn knows(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
+    }
+
+    /// Whether something is known of a key, if only why it has no effect.
+    #[must_use]
+    pub fn knows(&self, key: &str) -> bool {
+        self.has(key) || self.absent.iter().any(|absent| absent.key() == key)
     }
 
     /// Reads the entries into `config` in their order: of two for one key the later wins.

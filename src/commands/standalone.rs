@@ -60,31 +60,38 @@ struct Settings {
 }
 
 impl Settings {
-    /// A key is read by every part that knows it; of what nobody knows the broker warns.
+    /// A key is read by every part that has it; of what nobody knows the broker warns.
     fn of(chosen: &Chosen) -> Result<(Self, Vec<Warning>), Failure> {
-        let known = |knows: &dyn Fn(&str) -> bool| {
+        let (of_names, of_broker) = (&namesrv::config::TABLE, &broker::config::TABLE);
+        let entries_if = |wanted: &dyn Fn(&str) -> bool| {
             let entries = chosen.settings.iter();
-            let known: Vec<Entry> = entries.filter(|entry| knows(&entry.key)).cloned().collect();
-            known
+            let wanted: Vec<Entry> = entries
+                .filter(|entry| wanted(&entry.key))
+                .cloned()
+                .collect();
+            wanted
         };
-        let of_others = |key: &str| namesrv::config::TABLE.knows(key) || gateway::TABLE.knows(key);
-        let of_broker = |key: &str| broker::config::TABLE.knows(key) || !of_others(key);
-        let (mut broker, warnings) =
-            Config::from_entries(&known(&of_broker)).map_err(Failure::config)?;
+        let of_others = |key: &str| of_names.knows(key) || gateway::TABLE.knows(key);
+        let entries = entries_if(&|key| of_broker.knows(key) || !of_others(key));
+        let (mut broker, mut warnings) = Config::from_entries(&entries).map_err(Failure::config)?;
         broker.files.salvage = chosen.salvage;
-        let entries = known(&|key| namesrv::config::TABLE.knows(key));
-        let (mut names, _) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
+        let kv_file = chosen.data_dir.join("namesrv/kvConfig.json");
+        let kv_file = kv_file.display().to_string();
+        let mut entries = vec![Entry::new("kvConfigPath", &kv_file, "default")];
+        entries.extend(entries_if(&|key| {
+            of_names.has(key) || of_names.knows(key) && !of_broker.knows(key)
+        }));
+        let (mut names, more) = namesrv::Config::from_entries(&entries).map_err(Failure::config)?;
+        warnings.extend(more);
         names.listen.bind = broker.listen.bind;
         names.listen.port = chosen.namesrv_port;
-        let kv_file = chosen.data_dir.join("namesrv/kvConfig.json");
-        names.routes.kv_file = kv_file.display().to_string();
         let mut gateway = gateway::Config {
             http: SocketAddr::new(broker.listen.bind, chosen.http_port),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, chosen.admin_port)),
             body_bytes_max: broker.topics.message_bytes_max as usize,
             ..gateway::Config::default()
         };
-        let entries = known(&|key| gateway::TABLE.knows(key));
+        let entries = entries_if(&|key| gateway::TABLE.has(key));
         gateway::TABLE
             .read(&mut gateway, &entries)
             .map_err(Failure::config)?;
@@ -259,7 +266,8 @@ mod tests {
         let (settings, warnings) = Settings::of(&chosen(&[
             ("bindAddress", "127.0.0.2"),
             ("listenPort", "1000"),
-            ("kvConfigPath", "/elsewhere"),
+            ("productEnvName", "e"),
+            ("tlsEnable", "false"),
             ("maxConnections", "7"),
             ("maxHttpConnections", "8"),
             ("waitSecondsForService", "9"),
@@ -284,7 +292,13 @@ mod tests {
         assert_eq!(gateway.body_bytes_max, 10);
         assert!(broker.files.salvage);
         let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["test: maxHttpConections is not a known key"]);
+        let no_part = "test: maxHttpConections is not a known key";
+        let no_effect = "test: productEnvName has no effect: it has no counterpart";
+        assert_eq!(told, [no_part, no_effect]);
+        let elsewhere = chosen(&[("kvConfigPath", "/elsewhere")]);
+        let (settings, warnings) = Settings::of(&elsewhere).unwrap();
+        assert_eq!(settings.names.routes.kv_file, "/elsewhere");
+        assert_eq!(warnings, []);
     }
 
     #[test]
@@ -293,6 +307,8 @@ mod tests {
             ("maxHttpHeaders", "15"),
             ("waitSecondsForService", "3601"),
             ("maxBatchMessages", "0"),
+            ("enableControllerInNamesrv", "true"),
+            ("tlsEnable", "true"),
         ] {
             let refused = Settings::of(&chosen(&[(key, value)])).unwrap_err();
             let told = format!("test: {key}={value}: expected ");

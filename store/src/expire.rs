@@ -241,7 +241,7 @@ impl Store {
         }
         // Also when an earlier run did not come to its end.
         if self.expiry.starts.lock().log_start != log_start {
-            self.trim_queues(log_start)?;
+            self.trim_queues(log_start);
         }
         Ok(Expired {
             segments: removed,

@@ -4,8 +4,6 @@
 //! wrong, and a start that is too high would lead consumers past messages: so what the units around
 //! the border say must agree, else the log itself is asked.
 
-use std::io;
-
 use crate::Store;
 use crate::mend::is_in;
 use crate::queue::{Queue, Unit};
@@ -17,23 +15,20 @@ const SCAN_BYTES_MAX: u64 = 256 << 20;
 
 impl Store {
     /// Moves the start of all queues behind what is gone and removes files that hold nothing more.
-    pub(crate) fn trim_queues(&self, log_start: u64) -> io::Result<()> {
-        let mut outcome = Ok(());
+    /// One that cannot be asked keeps what it has: its first reader finds out, or a start after a
+    /// crash.
+    pub(crate) fn trim_queues(&self, log_start: u64) {
         for queue in self.queues.all() {
             if self.is_halted() {
-                return outcome;
+                return;
             }
-            match self.trim_queue(&queue, log_start) {
-                Ok(()) => {}
-                Err(ReadError::Io(error)) => outcome = outcome.and(Err(error)),
-                Err(error) => tracing::warn!(%error, "a queue keeps its start for now"),
+            if let Err(error) = self.trim_queue(&queue, log_start) {
+                tracing::warn!(%error, "a queue keeps its start or its files for now");
             }
         }
-        // One that kept its start for now is found by its first reader, or by a start after a crash.
-        if outcome.is_ok() && !self.is_halted() {
+        if !self.is_halted() {
             self.expiry.starts.lock().log_start = log_start;
         }
-        outcome
     }
 
     /// Has a queue begin at `first` if it began below; how far it is in its files, or `None` when its
@@ -87,11 +82,8 @@ impl Store {
         log_start: u64,
     ) -> Result<u64, ReadError> {
         let trimmed_to = self.expiry.starts.lock().log_start;
-        // No unit from the queue's start on was gone when the log began there.
-        let was_there = |unit: &Unit| !unit.is_filler() && unit.log_offset >= trimmed_to;
-        let unit = |at| Ok::<_, ReadError>(self.unit(queue, at)?.filter(was_there));
-        let is_there = |unit: Unit| unit.log_offset >= log_start;
-        if units.is_empty() || unit(units.start)?.is_some_and(is_there) {
+        let is_there = |unit: Option<Unit>| unit.is_some_and(|unit| unit.log_offset >= log_start);
+        if units.is_empty() || is_there(self.unit(queue, units.start)?) {
             return Ok(units.start);
         }
         let (mut low, mut high) = (units.start, units.end);
@@ -100,8 +92,8 @@ impl Store {
             // For units that say nothing the next one that does speaks as well.
             let mut at = middle;
             let is_gone = loop {
-                match unit(at)? {
-                    Some(unit) => break !is_there(unit),
+                match self.unit(queue, at)? {
+                    Some(unit) => break unit.log_offset < log_start,
                     None if at + 1 < high => at += 1,
                     None => break false,
                 }
@@ -115,7 +107,10 @@ impl Store {
         let first = self.unit(queue, low)?;
         let is_right =
             low == units.end || first.is_some_and(|unit| self.is_right(queue, low, unit));
-        if is_right && are_in_order(units.start..low, |at| self.unit(queue, at))? {
+        // No unit from the queue's start on was gone when the log began there.
+        let was_there = |unit: Unit| !unit.is_filler() && unit.log_offset >= trimmed_to;
+        let went_now = low == units.start || self.unit(queue, low - 1)?.is_some_and(was_there);
+        if is_right && went_now && are_in_order(units.start..low, |at| self.unit(queue, at))? {
             return Ok(low);
         }
         self.first_by_log(queue, low..units.end, log_start)

@@ -61,6 +61,12 @@ pub(crate) fn run(long: bool) -> bool {
         "CARGO_TARGET_DIR",
         target.to_str().expect("a path in UTF-8"),
     ));
+    let depth_name = if long { "long" } else { "short" };
+    // What does not come to its end leaves no result behind.
+    if let Err(why) = keep(Vec::new(), depth_name) {
+        tell(&format!("xtask prove: {RESULTS} cannot be used: {why}"));
+        return false;
+    }
     let mut rows = Vec::new();
     // All of them run, also when one fails.
     let mut passed = vec![
@@ -86,7 +92,7 @@ pub(crate) fn run(long: bool) -> bool {
             rows.push(json!({ "test": name, "result": "failed" }));
         }
     }
-    let kept = keep(rows);
+    let kept = keep(rows, depth_name);
     if let Err(why) = &kept {
         tell(&format!("xtask prove: {RESULTS} cannot be written: {why}"));
     }
@@ -99,6 +105,7 @@ fn cargo_with_rows(args: &[&str], variables: &[(&str, &str)], rows: &mut Vec<Val
         .stdout(Stdio::piped())
         .spawn()
         .expect("cargo can be run, it runs this");
+    let before = rows.len();
     let printed = BufReader::new(child.stdout.take().expect("it is piped"));
     for line in printed.lines().map_while(Result::ok) {
         print(&line);
@@ -109,26 +116,31 @@ fn cargo_with_rows(args: &[&str], variables: &[(&str, &str)], rows: &mut Vec<Val
             rows.push(row);
         }
     }
-    child.wait().is_ok_and(|status| status.success())
+    // Tests that counted nothing did not run.
+    child.wait().is_ok_and(|status| status.success()) && rows.len() > before
 }
 
 const RESULTS: &str = "results/reliability.json";
 const COMMAND: &str = "xtask prove";
 
 /// Puts the rows in the place of those of the last run.
-fn keep(rows: Vec<Value>) -> io::Result<()> {
+fn keep(rows: Vec<Value>, depth: &str) -> io::Result<()> {
     let path = root().join(RESULTS);
-    let old = fs::read(&path).ok();
-    let old = old.and_then(|text| serde_json::from_slice(&text).ok());
-    let all = joined(old.unwrap_or_default(), rows);
+    let old = match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let all = joined(old, rows, depth);
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     fs::write(path, serde_json::to_vec_pretty(&all)?)
 }
 
-fn joined(mut all: Vec<Value>, rows: Vec<Value>) -> Vec<Value> {
+fn joined(mut all: Vec<Value>, rows: Vec<Value>, depth: &str) -> Vec<Value> {
     all.retain(|row| row["command"] != COMMAND);
     all.extend(rows.into_iter().map(|mut row| {
         row["command"] = COMMAND.into();
+        row["depth"] = depth.into();
         row
     }));
     all
@@ -141,9 +153,13 @@ mod tests {
     #[test]
     fn a_run_replaces_the_rows_of_the_last_one_and_no_other() {
         let chaos = json!({ "test": "S1-sync", "result": "passed" });
-        let all = joined(vec![chaos.clone()], vec![json!({ "test": "damage" })]);
-        let all = joined(all, vec![json!({ "test": "mutants" })]);
-        let mutants = json!({ "test": "mutants", "command": "xtask prove" });
+        let all = joined(
+            vec![chaos.clone()],
+            vec![json!({ "test": "damage" })],
+            "short",
+        );
+        let all = joined(all, vec![json!({ "test": "mutants" })], "long");
+        let mutants = json!({ "test": "mutants", "command": "xtask prove", "depth": "long" });
         assert_eq!(all, [chaos, mutants]);
     }
 }

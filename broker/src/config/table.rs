@@ -174,7 +174,7 @@ const TOPICS: &[K] = &[
         "Properties of a message; RocketMQ's clients add up to 32 to its sender's. More: \
          MESSAGE_ILLEGAL.",
     )
-    .range(32, 4096)
+    .range(160, 4096)
     .live(),
     K::new(
         "maxBatchMessages",
@@ -182,7 +182,7 @@ const TOPICS: &[K] = &[
         "Messages of a batch; its body has the limit of a message's. More: MESSAGE_ILLEGAL, nothing of \
          it is stored.",
     )
-    .range(1, 32_768)
+    .range(1, 1024)
     .live(),
     K::new(
         "notifyConsumerIdsChangedEnable",
@@ -335,7 +335,7 @@ const PULLS: &[K] = &[
         "A filter expression, in bytes (tags; SQL is not supported). More: SUBSCRIPTION_PARSE_FAILED; \
          the group is left out of a heartbeat.",
     )
-    .range(64, 65_535)
+    .range(64, 32 << 10)
     .live(),
     K::new(
         "maxTransferBytesOnMessageInMemory",

@@ -370,7 +370,7 @@ async fn tools_that_ask_too_fast_are_slowed_down_and_then_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_that_are_set_count_as_they_are_set() {
     let desk = start_with(&[
-        ("maxMessageProperties", "40"),
+        ("maxMessageProperties", "170"),
         ("maxBatchMessages", "3"),
         ("maxFilterBytes", "100"),
         ("maxPullSuspendMillis", "1"),
@@ -384,8 +384,8 @@ async fn limits_that_are_set_count_as_they_are_set() {
         send.fields.properties = Some("a\u{1}b\u{2}".repeat(count).into());
         Request::Send(send)
     };
-    assert_eq!(code(&client, many(40)).await, ok);
-    assert_eq!(code(&client, many(41)).await, illegal);
+    assert_eq!(code(&client, many(170)).await, ok);
+    assert_eq!(code(&client, many(171)).await, illegal);
     let item = BatchItem {
         flag: 0,
         body: b"x",
@@ -400,11 +400,11 @@ async fn limits_that_are_set_count_as_they_are_set() {
     let refused = ResponseCode::SUBSCRIPTION_PARSE_FAILED;
     assert_eq!(code(&client, tags(101)).await, refused);
 
-    let more = b"maxBatchMessages=5\nmaxMessageProperties=50\nmaxFilterBytes=200";
+    let more = b"maxBatchMessages=5\nmaxMessageProperties=180\nmaxFilterBytes=200";
     let set = Request::UpdateBrokerConfig(Bytes::from_static(more));
     assert_eq!(code(&client, set).await, ok);
-    assert_eq!(code(&client, many(50)).await, ok);
-    assert_eq!(code(&client, many(51)).await, illegal);
+    assert_eq!(code(&client, many(180)).await, ok);
+    assert_eq!(code(&client, many(181)).await, illegal);
     assert_eq!(code(&client, batch(&[item; 5])).await, ok);
     assert_eq!(code(&client, batch(&[item; 6])).await, illegal);
     assert_eq!(code(&client, tags(201)).await, refused);

@@ -32,11 +32,11 @@ pub(super) async fn read<'a, B>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let max = config.body_bytes_max;
+    let max = config.body_bytes_max.min(config.budget_bytes);
     let announced = body.size_hint().exact();
     let announced = announced.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let most = announced.unwrap_or(max);
-    if most > max || !budget.covers(most) {
+    if most > max {
         return Err(too_large(max));
     }
     let first = FIRST_BYTES.min(most);

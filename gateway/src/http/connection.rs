@@ -57,7 +57,9 @@ where
         .max_headers(app.config.headers_max)
         .header_read_timeout(None);
     let mut connection = http.serve_connection(io, service);
-    let mut clock = pin!(tokio::time::sleep(app.config.head_timeout));
+    // Not longer than either limit, so that none that begins meanwhile is missed.
+    let look_every = app.config.head_timeout.min(app.config.idle_timeout);
+    let mut clock = pin!(tokio::time::sleep(look_every));
     let mut stop = pin!(app.stop.cancelled());
     let mut stopping = false;
     loop {
@@ -69,17 +71,18 @@ where
                 }
                 return;
             }
-            () = clock.as_mut() => match pace.due(&app) {
-                Some(due) if due <= Instant::now() => {
+            () = clock.as_mut() => {
+                let (now, due) = (Instant::now(), pace.due(&app));
+                if due.is_some_and(|due| due <= now) {
                     let parts = connection.into_parts();
                     if !parts.read_buf.is_empty() {
                         refuse_half_a_head(parts.io.into_inner()).await;
                     }
                     return;
                 }
-                Some(due) => clock.as_mut().reset(due),
-                None => clock.as_mut().reset(Instant::now() + app.config.head_timeout),
-            },
+                let next = now + look_every;
+                clock.as_mut().reset(due.map_or(next, |due| due.min(next)));
+            }
             () = stop.as_mut(), if !stopping => {
                 stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();

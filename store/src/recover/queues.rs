@@ -14,7 +14,6 @@ use proto::message::{QueueId, RecordPrefix, store_timestamp};
 use super::units::{Units, bisect, last_unit_behind, read_unit, zero_units_behind};
 use super::{OpenError, Recovery, at};
 use crate::checkpoint::Starts;
-use crate::files::Access;
 use crate::log::verify;
 use crate::queue::{QueueState, Queues, Run, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
@@ -187,7 +186,7 @@ impl Recovery {
         let mut end = first;
         let (mut units, mut has_holes) = (Units::new(&*self.disk, folder, file_bytes), false);
         for &base in bases.iter().rev() {
-            let file = units.open(base, Access::Write)?;
+            let file = units.open(base)?;
             if file.size_bytes()? != file_bytes {
                 // It was just being made, or somebody shortened it.
                 file.set_size(file_bytes)?;
@@ -197,11 +196,17 @@ impl Recovery {
             let mut good = bisect(0, count, |at| {
                 Ok(read_unit(&*file, at)?.is_some_and(|unit| is_good(&unit)))
             })?;
-            match last_unit_behind(&*file, good, good_below)? {
-                // One before it is damaged, and has misled the search.
-                Some(last) => (good, has_holes) = (last + 1, true),
-                None => zero_units_behind(&*file, good)?,
+            // Of messages that are gone the log cannot tell, so none is given up for a damaged one
+            // before it, which misleads the search.
+            let before = (base / unit + good)
+                .checked_sub(1)
+                .filter(|at| *at >= first);
+            let newest = before.map_or(Ok(None), |at| units.at(at))?;
+            let gone = newest.map_or(0, |unit| unit.log_offset + 1)..log_start;
+            if let Some(last) = last_unit_behind(&*file, good, gone)? {
+                (good, has_holes) = (last + 1, true);
             }
+            zero_units_behind(&*file, good)?;
             if good > 0 {
                 end = base / unit + good;
                 break;
@@ -300,21 +305,23 @@ impl Recovery {
         let unit = UNIT_BYTES as u64;
         let base = (end - 1) * unit / file_bytes * file_bytes;
         let bases = self.queue_file_bases(&folder)?;
-        if let Ok(queue) = Queues::default().make(topic, id, QueueState::ended(end)) {
-            let from = base / unit;
-            let fillers = usize::try_from(end - from).unwrap_or(0);
-            let run = Run {
-                min: end,
-                from,
-                bytes: &Unit::FILLER.to_bytes().repeat(fillers),
-            };
-            self.queue_files.write(&queue, run, &mut self.unsynced)?;
-            self.unsynced.sync(&*self.disk, &self.config.root)?;
-        }
+        let Ok(queue) = Queues::default().make(topic, id, QueueState::ended(end)) else {
+            // Not ours.
+            return Ok(());
+        };
+        let from = base / unit;
+        let fillers = usize::try_from(end - from).unwrap_or(0);
+        let run = Run {
+            min: end,
+            from,
+            bytes: &Unit::FILLER.to_bytes().repeat(fillers),
+        };
+        self.queue_files.write(&queue, run, &mut self.unsynced)?;
+        self.unsynced.sync(&*self.disk, &self.config.root)?;
         for other in bases.iter().filter(|other| **other != base) {
             self.disk.remove_file(&folder.join(file_name(*other)))?;
         }
-        Ok(())
+        self.disk.sync_folder(&folder)
     }
 }
 

@@ -28,11 +28,13 @@ impl<'d> Units<'d> {
         }
     }
 
-    pub(super) fn open(&mut self, base: u64, access: Access) -> io::Result<Arc<dyn File>> {
+    pub(super) fn open(&mut self, base: u64) -> io::Result<Arc<dyn File>> {
         match &self.open {
             Some((open, file)) if *open == base => Ok(Arc::clone(file)),
             _ => {
-                let file = self.disk.open(&self.folder.join(file_name(base)), access)?;
+                let file = self
+                    .disk
+                    .open(&self.folder.join(file_name(base)), Access::Write)?;
                 self.open = Some((base, Arc::clone(&file)));
                 Ok(file)
             }
@@ -42,7 +44,7 @@ impl<'d> Units<'d> {
     pub(super) fn at(&mut self, number: u64) -> io::Result<Option<Unit>> {
         let unit = UNIT_BYTES as u64;
         let base = number * unit / self.file_bytes * self.file_bytes;
-        let file = self.open(base, Access::Read)?;
+        let file = self.open(base)?;
         read_unit(&*file, number - base / unit)
     }
 
@@ -110,21 +112,17 @@ pub(super) fn read_unit(file: &dyn File, number: u64) -> io::Result<Option<Unit>
     Ok(Unit::from_bytes(&bytes))
 }
 
-/// The last unit behind some good ones that belongs to them by the order of the log and points below
-/// `good_below`.
+/// The last unit behind some good ones that points into a part of the log.
 pub(super) fn last_unit_behind(
     file: &dyn File,
     good: u64,
-    good_below: u64,
+    log: Range<u64>,
 ) -> io::Result<Option<u64>> {
     const CHUNK_UNITS: usize = 200;
+    if log.is_empty() {
+        return Ok(None);
+    }
     let unit = UNIT_BYTES as u64;
-    let newest = match good.checked_sub(1) {
-        Some(newest) => read_unit(file, newest)?.map_or(0, |unit| unit.log_offset),
-        None => 0,
-    };
-    // What a power failure has torn lacks high bytes.
-    let belongs = |unit: &Unit| (newest + 1..good_below).contains(&unit.log_offset);
     let (mut from, mut last) = (good * unit, None);
     while let Some(data) = file.data_after(from)? {
         let mut number = data.start.max(from) / unit;
@@ -135,7 +133,7 @@ pub(super) fn last_unit_behind(
                 break;
             }
             for (at, bytes) in (number..).zip(bytes.iter().take(read)) {
-                if Unit::from_bytes(bytes).is_some_and(|unit| belongs(&unit)) {
+                if Unit::from_bytes(bytes).is_some_and(|unit| log.contains(&unit.log_offset)) {
                     last = Some(at);
                 }
             }

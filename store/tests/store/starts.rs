@@ -279,7 +279,7 @@ fn a_topic_whose_first_messages_are_gone_is_deleted_without_a_look_at_the_log() 
             // The segment goes, a file of the queue does not.
             disk.fail(Operation::Remove, 2, Fault::Error(ErrorKind::Other));
             fill(&disk, 1);
-            assert!(store.expire_once(TIME).is_err());
+            store.expire_once(TIME).expect("a file more is no harm");
         } else {
             expire(&disk, &store, 1);
         }

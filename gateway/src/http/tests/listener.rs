@@ -319,6 +319,43 @@ async fn whoever_is_slow_is_closed() {
     assert_eq!(statuses(&answers), ["408"], "half a body");
 }
 
+/// Each limit counts from when it begins, whatever the other one is.
+#[tokio::test]
+async fn a_long_limit_does_not_make_the_short_one_longer() {
+    let hour = "3600000";
+    let short_head = [("maxHttpHeadMillis", "100"), ("maxHttpIdleMillis", hour)];
+    let house_1 = house(|config| read(config, &short_head)).await;
+    let mut stream = TcpStream::connect(house_1.gateway.http_addr).await.unwrap();
+    stream.write_all(POST.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 201");
+    stream.write_all(b"POST /t/o HT").await.unwrap();
+    let answers = read_to_end(&mut stream).await;
+    assert_eq!(statuses(&answers), ["408"]);
+
+    let short_idle = [("maxHttpHeadMillis", hour), ("maxHttpIdleMillis", "100")];
+    let house_2 = house(|config| read(config, &short_idle)).await;
+    let answers = exchange(house_2.gateway.http_addr, POST.as_bytes()).await;
+    assert_eq!(statuses(&answers), ["201"]);
+}
+
+#[tokio::test]
+async fn a_budget_below_the_largest_body_is_what_a_body_may_have() {
+    let house = house(|config| config.budget_bytes = 10).await;
+    let chunked = |size: usize| {
+        let body = "x".repeat(size);
+        format!(
+            "POST /t/orders HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\
+             Connection: close\r\n\r\n{size:x}\r\n{body}\r\n0\r\n\r\n"
+        )
+    };
+    for (request, status) in [(chunked(10), "201"), (chunked(11), "413")] {
+        let answer = exchange(house.gateway.http_addr, request.as_bytes()).await;
+        assert_eq!(statuses(&answer), [status], "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn bodies_that_were_only_announced_keep_nobody_out() {
     let house = house(|config| config.budget_bytes = 8 << 20).await;
