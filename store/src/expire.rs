@@ -19,6 +19,8 @@ use crate::{Retention, Store};
 
 /// compat: MessageStoreConfig `deleteFileBatchMax`.
 const SEGMENTS_PER_RUN_MAX: usize = 10;
+/// A queue that cannot be read for so many runs does not keep the others from counting as trimmed.
+const TRIMS_MAX: u32 = 6;
 
 /// How full the disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +122,7 @@ impl Expiry {
     }
 }
 
-/// What expiry by age remembers from run to run.
+/// What expiry remembers from run to run.
 #[derive(Debug, Default)]
 struct AgeGuard {
     /// Runs in a row that found the first segment expired.
@@ -128,6 +130,8 @@ struct AgeGuard {
     /// When the minute began, and how many segments went in it.
     minute: u64,
     removed: usize,
+    /// Runs in a row that could not read all queues.
+    trims: u32,
 }
 
 impl AgeGuard {
@@ -241,7 +245,10 @@ impl Store {
         }
         // Also when an earlier run did not come to its end.
         if self.expiry.starts.lock().log_start != log_start {
-            self.trim_queues(log_start);
+            guard.trims += 1;
+            if self.trim_queues(log_start, guard.trims == TRIMS_MAX) {
+                guard.trims = 0;
+            }
         }
         Ok(Expired {
             segments: removed,

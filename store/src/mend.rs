@@ -274,7 +274,7 @@ mod tests {
             if closed {
                 store.halt(Halt::Closed);
             }
-            store.trim_queues(store.log.start().unwrap());
+            store.trim_queues(store.log.start().unwrap(), false);
             let begins = store.queue_bounds("T", QueueId(0)).unwrap().min.0;
             assert_eq!(begins == 0, closed);
             let starts = *store.expiry.starts.lock();
@@ -337,7 +337,7 @@ mod tests {
             let store = open(&disk);
             store.log.remove_first().unwrap();
             let log_start = store.log.start().unwrap();
-            store.trim_queues(log_start);
+            store.trim_queues(log_start, false);
             places.retain(|place| *place >= log_start);
             let first = store.queue_bounds(topic, QueueId(0)).unwrap().min;
             let path = format!("/store/consumequeue/{topic}/0/{:020}", first.0 / 10 * 200);

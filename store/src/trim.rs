@@ -15,20 +15,24 @@ const SCAN_BYTES_MAX: u64 = 256 << 20;
 
 impl Store {
     /// Moves the start of all queues behind what is gone and removes files that hold nothing more.
-    /// One that cannot be asked keeps what it has: its first reader finds out, or a start after a
-    /// crash.
-    pub(crate) fn trim_queues(&self, log_start: u64) {
+    /// A queue that cannot be asked keeps what it has, and all are to be trimmed again; after the last
+    /// try its first reader finds out, or a start after a crash. `false` when it is to be done again.
+    pub(crate) fn trim_queues(&self, log_start: u64, is_last_try: bool) -> bool {
+        let mut were_read = true;
         for queue in self.queues.all() {
             if self.is_halted() {
-                return;
+                return false;
             }
             if let Err(error) = self.trim_queue(&queue, log_start) {
-                tracing::warn!(%error, "a queue keeps its start or its files for now");
+                tracing::warn!(%error, "a queue keeps its start for now");
+                were_read &= !matches!(error, ReadError::Io(_));
             }
         }
-        if !self.is_halted() {
+        let is_done = (were_read || is_last_try) && !self.is_halted();
+        if is_done {
             self.expiry.starts.lock().log_start = log_start;
         }
+        is_done
     }
 
     /// Has a queue begin at `first` if it began below; how far it is in its files, or `None` when its
@@ -69,9 +73,11 @@ impl Store {
         };
         // The last file that there is tells where the queue ends.
         let first = first.min(persisted);
-        Ok(self
-            .queue_files
-            .remove_below(&queue.topic, queue.id, min, first)?)
+        let (topic, id) = (&queue.topic, queue.id);
+        if let Err(error) = self.queue_files.remove_below(topic, id, min, first) {
+            tracing::warn!(%error, "files of a queue stay");
+        }
+        Ok(())
     }
 
     /// The first of some units whose record is still in the log.

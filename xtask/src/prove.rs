@@ -133,7 +133,10 @@ fn keep(rows: Vec<Value>, depth: &str) -> io::Result<()> {
     };
     let all = joined(old, rows, depth);
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(path, serde_json::to_vec_pretty(&all)?)
+    // Whole or not at all: the rows of others are in it as well.
+    let new = path.with_extension("new");
+    fs::write(&new, serde_json::to_vec_pretty(&all)?)?;
+    fs::rename(new, path)
 }
 
 fn joined(mut all: Vec<Value>, rows: Vec<Value>, depth: &str) -> Vec<Value> {

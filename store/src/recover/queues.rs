@@ -196,14 +196,19 @@ impl Recovery {
             let mut good = bisect(0, count, |at| {
                 Ok(read_unit(&*file, at)?.is_some_and(|unit| is_good(&unit)))
             })?;
-            // Of messages that are gone the log cannot tell, so none is given up for a damaged one
-            // before it, which misleads the search.
+            // Of messages that are gone the log cannot tell, and without a checkpoint no sum misses
+            // those that are there: none is given up for a damaged one before it, which misleads the
+            // search.
             let before = (base / unit + good)
                 .checked_sub(1)
                 .filter(|at| *at >= first);
             let newest = before.map_or(Ok(None), |at| units.at(at))?;
-            let gone = newest.map_or(0, |unit| unit.log_offset + 1)..log_start;
-            if let Some(last) = last_unit_behind(&*file, good, gone)? {
+            let to = match self.checkpoint.known {
+                Some(_) => log_start,
+                None => good_below,
+            };
+            let log = newest.map_or(0, |unit| unit.log_offset + 1)..to;
+            if let Some(last) = last_unit_behind(&*file, good, log)? {
                 (good, has_holes) = (last + 1, true);
             }
             zero_units_behind(&*file, good)?;

@@ -311,3 +311,60 @@ fn a_trim_that_failed_is_done_by_the_next_run() {
     disk.kill();
     assert!(!open(&disk).1.queues_rebuilt);
 }
+
+#[test]
+fn a_trim_that_cannot_read_a_queue_is_tried_again() {
+    let (disk, store, places) = filled();
+    disk.fail(Operation::Read, 1, Fault::Error(ErrorKind::Other));
+    expire(&disk, &store, 1);
+    let bounds = store.queue_bounds("T", QueueId(0)).expect("a queue");
+    assert_eq!(bounds.min.0, 0, "it keeps its start");
+    fill(&disk, 0);
+    store.expire_once(TIME).expect("nothing goes");
+    check(&store, &places, "tried again");
+    store.persist_once().expect("persists");
+    drop(store);
+    disk.kill();
+    assert!(!open(&disk).1.queues_rebuilt);
+}
+
+#[test]
+fn a_queue_that_cannot_be_read_holds_up_the_trim_of_others_for_a_while_only() {
+    let (disk, store, _) = filled();
+    late(&store);
+    disk.set_unreadable(&queue_file(10));
+    expire(&disk, &store, 1);
+    fill(&disk, 0);
+    let reads = |disk: &MemoryDisk| {
+        let before = disk.count(Operation::Read);
+        store.expire_once(TIME).expect("nothing goes");
+        disk.count(Operation::Read) - before
+    };
+    for run in 2..=6 {
+        assert!(reads(&disk) > 0, "run {run}");
+    }
+    assert_eq!(reads(&disk), 0);
+    assert_eq!(bodies(&store, "late", 0, 0), ["first", "second"]);
+}
+
+/// A page of RocketMQ's, or one that is damaged: then no sum misses what a damaged unit hides, nor is
+/// anything known of the very last.
+#[test]
+fn without_a_checkpoint_of_ours_a_damaged_unit_hides_no_message_before_others() {
+    for number in 0..COUNT - 1 {
+        let (disk, store, places) = filled();
+        late(&store);
+        store.close().expect("closes");
+        drop(store);
+        let mut page = disk.content("/store/checkpoint".as_ref()).expect("a page");
+        page[100] ^= 1;
+        disk.set_content("/store/checkpoint".as_ref(), page);
+        let path = queue_file(number / UNITS_A_FILE * UNITS_A_FILE);
+        let file = disk.open(&path, Access::Write).expect("opens");
+        let at = number % UNITS_A_FILE * UNIT_BYTES;
+        file.write_all_at(&[0; UNIT_BYTES as usize], at)
+            .expect("writes");
+        let (store, opened) = open(&disk);
+        check(&store, &places, &format!("{number}: {opened:?}"));
+    }
+}
