@@ -246,7 +246,7 @@ impl Store {
         // Also when an earlier run did not come to its end.
         if self.expiry.starts.lock().log_start != log_start {
             guard.trims += 1;
-            if self.trim_queues(log_start, guard.trims == TRIMS_MAX) {
+            if self.trim_queues(log_start, guard.trims >= TRIMS_MAX) {
                 guard.trims = 0;
             }
         }

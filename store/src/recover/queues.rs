@@ -205,7 +205,7 @@ impl Recovery {
             let newest = before.map_or(Ok(None), |at| units.at(at))?;
             let to = match self.checkpoint.known {
                 Some(_) => log_start,
-                None => good_below,
+                None => good_below.min(self.log_limit()),
             };
             let log = newest.map_or(0, |unit| unit.log_offset + 1)..to;
             if let Some(last) = last_unit_behind(&*file, good, log)? {
@@ -253,22 +253,16 @@ impl Recovery {
         self.index_end = 0;
         self.index.forget().map_err(at(&self.config.root))?;
         let end = self.scan_from(start)?;
-        for (topic, id, state) in ended {
-            // Does not change one that has records in the log after all.
-            if let Err(error) = self.queues.make(&topic, id, state) {
-                tracing::warn!(topic, %id, %error, "left alone");
-            }
+        for queue in ended {
+            self.keep_ended(&queue)?;
         }
         Ok(end.expect("a queue that begins anew has no gaps"))
     }
 
     /// Removes queue files, so that the log alone says what is in the queues. Of queues whose messages
-    /// are all gone it does not tell, and their offsets must not be given out twice: their files stay,
-    /// and it is they that are returned.
-    fn forget_queues(
-        &mut self,
-        log_start: u64,
-    ) -> Result<Vec<(String, QueueId, QueueState)>, OpenError> {
+    /// are all gone it does not tell, and their offsets must not be given out twice: the files of what
+    /// may be one stay until the log was read, and it is they that are returned.
+    fn forget_queues(&mut self, log_start: u64) -> Result<Vec<Ended>, OpenError> {
         self.queues = Queues::default();
         let mut ended = Vec::new();
         let good_below = self
@@ -276,31 +270,58 @@ impl Recovery {
             .known
             .map_or(u64::MAX, |known| known.good_to.max(log_start));
         for (topic, id, folder) in self.queue_folders()? {
-            match self.load_queue(&topic, id, log_start, good_below) {
-                Ok(Some(loaded)) if loaded.newest.is_some_and(|newest| newest < log_start) => {
-                    let end = loaded.state.end();
-                    if !loaded.is_sure || loaded.state.min != end {
-                        // A damaged unit in it would have the queues made again at each start.
-                        self.write_ended(&topic, id, end).map_err(at(&folder))?;
-                    }
-                    ended.push((topic, id, QueueState::ended(end)));
+            let (end, is_written) = match self.load_queue(&topic, id, log_start, good_below) {
+                Ok(Some(loaded)) => {
+                    let (is_sure, end) = (loaded.is_sure, loaded.state.end());
+                    let is_gone = loaded.newest.is_some_and(|newest| newest < log_start);
+                    let may_be_ended = is_gone || !is_sure && log_start > 0;
+                    // A damaged unit in it would have the queues made again at each start.
+                    let is_written = is_sure && loaded.state.min == end;
+                    (may_be_ended.then_some(end), is_written)
                 }
                 Err(_) if log_start > 0 => {
-                    // Its messages may all have expired, and then nothing but the name of the last
-                    // file tells where it ends at most: it goes on behind that.
+                    // Nothing but the name of the last file tells where it ends at most: it goes on
+                    // behind that.
                     let bases = self.queue_file_bases(&folder).map_err(at(&folder))?;
-                    if let Some(last) = bases.last() {
-                        let end = (last + self.queue_files.file_bytes()) / UNIT_BYTES as u64 + 1;
-                        self.write_ended(&topic, id, end).map_err(at(&folder))?;
-                        ended.push((topic, id, QueueState::ended(end)));
-                    }
+                    let end = |last| (last + self.queue_files.file_bytes()) / UNIT_BYTES as u64 + 1;
+                    (bases.last().map(end), false)
                 }
-                _ => self.disk.remove_folder(&folder).map_err(at(&folder))?,
+                _ => (None, false),
+            };
+            match end.filter(|end| *end > 0) {
+                Some(end) => ended.push(Ended {
+                    topic,
+                    id,
+                    end,
+                    is_written,
+                }),
+                None => self.disk.remove_folder(&folder).map_err(at(&folder))?,
             }
         }
         let root = self.queue_files.folder();
         self.disk.sync_folder(root).map_err(at(root))?;
         Ok(ended)
+    }
+
+    /// Has a queue go on where it ended, unless the log has records of it after all.
+    fn keep_ended(&mut self, ended: &Ended) -> Result<(), OpenError> {
+        let Ended {
+            topic,
+            id,
+            end,
+            is_written,
+        } = ended;
+        if self.queues.find(topic, *id).is_some() {
+            return Ok(());
+        }
+        if !is_written {
+            let folder = self.queue_files.queue_folder(topic, *id);
+            self.write_ended(topic, *id, *end).map_err(at(&folder))?;
+        }
+        if let Err(error) = self.queues.make(topic, *id, QueueState::ended(*end)) {
+            tracing::warn!(topic, %id, %error, "left alone");
+        }
+        Ok(())
     }
 
     /// Has the files of a queue say no more than where it ends: one with fillers up to there.
@@ -328,6 +349,15 @@ impl Recovery {
         }
         self.disk.sync_folder(&folder)
     }
+}
+
+/// A queue whose messages may all be gone from the log.
+struct Ended {
+    topic: String,
+    id: QueueId,
+    end: u64,
+    /// Its files say just that.
+    is_written: bool,
 }
 
 /// What the files of a queue say.

@@ -180,3 +180,40 @@ fn a_damaged_unit_of_an_ended_queue_costs_no_offset_and_one_look_at_the_log() {
         }
     }
 }
+
+/// What a power failure leaves behind in RocketMQ's files, which it does not clear; without a
+/// checkpoint of ours nothing else tells where the queue ends.
+#[test]
+fn a_unit_behind_the_end_of_an_ended_queue_costs_no_offset() {
+    for (behind, to) in [(1, 0), (2, 0), (1, 1 << 40), (0, 0)] {
+        let count = 3 * UNITS_A_FILE + 3;
+        let disk = disk();
+        let (store, _) = open(&disk);
+        ended(&disk, &store, count);
+        let mut place = store.log_start().0;
+        place += to;
+        store.close().expect("closes");
+        drop(store);
+        let mut page = disk.content("/store/checkpoint".as_ref()).expect("a page");
+        page[100] ^= 1;
+        disk.set_content("/store/checkpoint".as_ref(), page);
+        let path = format!("/store/consumequeue/idle/0/{:020}", 3 * UNITS_A_FILE * 20);
+        let file = disk.open(path.as_ref(), Access::Write).expect("opens");
+        let mut unit = [0; 20];
+        unit[..8].copy_from_slice(&place.to_be_bytes());
+        unit[11] = 200;
+        file.write_all_at(&unit, (3 + behind) * 20).expect("writes");
+        for start in 0..3 {
+            let (store, opened) = open(&disk);
+            let says = format!("{behind} {to} {start}: {opened:?}");
+            let end = idle(&store).map_or(0, |bounds| bounds.max.0);
+            assert!((count..count + 10).contains(&end), "{end}: {says}");
+            assert!(start == 0 || !opened.queues_rebuilt, "{says}");
+            store.persist_once().expect("persists");
+            drop(store);
+            disk.kill();
+        }
+        let (store, _) = open(&disk);
+        assert!(send(&store, "idle", 0, "new").queue_offset.0 >= count);
+    }
+}
