@@ -61,6 +61,8 @@ pub(crate) struct Paths {
     pub(crate) abort: PathBuf,
     /// There while a salvage changes the log.
     pub(crate) salvaging: PathBuf,
+    /// There while all queues are made again.
+    pub(crate) rebuilding: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) queues: PathBuf,
     pub(crate) snapshot: PathBuf,
@@ -73,6 +75,7 @@ impl Paths {
             checkpoint: root.join("checkpoint"),
             abort: root.join("abort"),
             salvaging: root.join("salvaging"),
+            rebuilding: root.join("rebuilding"),
             lock: root.join("lock"),
             queues: root.join("consumequeue"),
             snapshot: root.join("queues.snapshot"),

@@ -95,9 +95,13 @@ impl Unsynced {
             disk.sync_everything(root)?;
         }
         self.files.iter().try_for_each(|file| file.sync_data())?;
-        self.folders
-            .iter()
-            .try_for_each(|folder| disk.sync_folder(folder))?;
+        for folder in &self.folders {
+            match disk.sync_folder(folder) {
+                // Its queue was made anew meanwhile: there are no names left to keep.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
+        }
         *self = Self::default();
         Ok(())
     }

@@ -49,6 +49,15 @@ impl Queues {
         }
     }
 
+    /// Whether there can be such a queue.
+    pub(crate) fn check(topic: &str, id: QueueId) -> Result<(), QueueError> {
+        names::check_topic(topic)?;
+        if id.0 >= QUEUES_PER_TOPIC_MAX {
+            return Err(QueueError::QueueId(id));
+        }
+        Ok(())
+    }
+
     /// The queue as it is, or a new one in the given state.
     pub(crate) fn make(
         &self,
@@ -56,10 +65,7 @@ impl Queues {
         id: QueueId,
         state: QueueState,
     ) -> Result<Arc<Queue>, QueueError> {
-        names::check_topic(topic)?;
-        if id.0 >= QUEUES_PER_TOPIC_MAX {
-            return Err(QueueError::QueueId(id));
-        }
+        Self::check(topic, id)?;
         let mut topics = self.topics.write();
         let name = topics
             .get_key_value(topic)

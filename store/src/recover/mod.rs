@@ -15,6 +15,7 @@ mod salvage;
 mod scan;
 mod segments;
 mod survey;
+mod unfinished;
 mod units;
 
 use std::io;
@@ -168,7 +169,7 @@ struct Recovery {
 }
 
 impl Recovery {
-    /// Makes the store good. One that `resumes` a salvage does not see all that was damaged.
+    /// Makes the store good. One that `resumes` does not see all that was damaged.
     fn run(&mut self, resumes: bool) -> Result<(), OpenError> {
         let start = self.segments.first().map_or(0, |segment| segment.base);
         let was_told = self.checkpoint.known.is_some_and(|known| known.lost_power);
@@ -176,6 +177,8 @@ impl Recovery {
         if self.config.salvage {
             self.opened.salvaged = self.salvage()?;
         }
+        let paths = Paths::of(&self.config.root);
+        let resumes = resumes || unfinished::found(&*self.disk, &paths.rebuilding)?;
         let was_sound = self.opened.salvaged.is_empty() && !resumes;
         let good_to = if self.load_index() && was_sound {
             self.load_queues(start)?
@@ -202,7 +205,8 @@ impl Recovery {
             false => u64::MAX,
         };
         self.vouch_for(read_from, vouched)?;
-        salvage::finish(&self.config, &*self.disk)?;
+        unfinished::end(&*self.disk, &paths.rebuilding)?;
+        unfinished::end(&*self.disk, &paths.salvaging)?;
         self.opened.log_start = LogOffset(start);
         self.opened.log_end = LogOffset(end);
         self.opened.read_from = LogOffset(read_from);

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use proto::message::{QueueId, RecordPrefix, store_timestamp};
 
 use super::units::{Units, bisect, last_unit_behind, read_unit, zero_units_behind};
-use super::{OpenError, Recovery, at};
+use super::{OpenError, Recovery, at, unfinished};
 use crate::checkpoint::Starts;
 use crate::log::verify;
-use crate::queue::{QueueState, Queues, Run, UNIT_BYTES, Unit, snapshot};
+use crate::queue::{Queue, QueueState, Queues, Run, UNIT_BYTES, Unit, snapshot};
 use crate::segment::{file_name, parse_file_name};
 use crate::store::Paths;
+use crate::sync::atomic::Ordering;
 
 impl Recovery {
     /// Loads all queues; up to where the log needs not be read. `None` when queues are missing.
@@ -98,9 +99,15 @@ impl Recovery {
         for topic in topics.iter().filter(|topic| topic.is_folder) {
             let folder = root.join(&topic.name);
             for entry in self.disk.list(&folder).map_err(at(&folder))? {
-                if let Some(id) = entry.name.parse().ok().filter(|_| entry.is_folder) {
-                    let path = folder.join(&entry.name);
-                    found.push((topic.name.clone(), QueueId(id), path));
+                let path = folder.join(&entry.name);
+                let Some(id) = entry.name.parse().ok().filter(|_| entry.is_folder) else {
+                    continue;
+                };
+                match Queues::check(&topic.name, QueueId(id)) {
+                    Ok(()) => found.push((topic.name.clone(), QueueId(id), path)),
+                    Err(error) => {
+                        tracing::warn!(folder = %path.display(), %error, "left alone");
+                    }
                 }
             }
         }
@@ -249,6 +256,7 @@ impl Recovery {
     pub(super) fn rebuild(&mut self, start: u64) -> Result<u64, OpenError> {
         tracing::warn!("making queues and index again from the log");
         self.opened.queues_rebuilt = true;
+        unfinished::begin(&*self.disk, &Paths::of(&self.config.root).rebuilding)?;
         let ended = self.forget_queues(start)?;
         self.index_end = 0;
         self.index.forget().map_err(at(&self.config.root))?;
@@ -272,12 +280,10 @@ impl Recovery {
         for (topic, id, folder) in self.queue_folders()? {
             let (end, is_written) = match self.load_queue(&topic, id, log_start, good_below) {
                 Ok(Some(loaded)) => {
-                    let (is_sure, end) = (loaded.is_sure, loaded.state.end());
-                    let is_gone = loaded.newest.is_some_and(|newest| newest < log_start);
-                    let may_be_ended = is_gone || !is_sure && log_start > 0;
+                    let end = loaded.state.end();
                     // A damaged unit in it would have the queues made again at each start.
-                    let is_written = is_sure && loaded.state.min == end;
-                    (may_be_ended.then_some(end), is_written)
+                    let is_written = loaded.is_sure && loaded.state.min == end;
+                    ((log_start > 0).then_some(end), is_written)
                 }
                 Err(_) if log_start > 0 => {
                     // Nothing but the name of the last file tells where it ends at most: it goes on
@@ -311,30 +317,28 @@ impl Recovery {
             end,
             is_written,
         } = ended;
-        if self.queues.find(topic, *id).is_some() {
+        let Ok(queue) = self.queues.find_or_make(topic, *id) else {
+            return Ok(());
+        };
+        if queue.state.lock().end() > 0 {
             return Ok(());
         }
         if !is_written {
             let folder = self.queue_files.queue_folder(topic, *id);
-            self.write_ended(topic, *id, *end).map_err(at(&folder))?;
+            self.write_ended(&queue, *end).map_err(at(&folder))?;
         }
-        if let Err(error) = self.queues.make(topic, *id, QueueState::ended(*end)) {
-            tracing::warn!(topic, %id, %error, "left alone");
-        }
+        *queue.state.lock() = QueueState::ended(*end);
+        queue.next.store(*end, Ordering::Relaxed);
         Ok(())
     }
 
     /// Has the files of a queue say no more than where it ends: one with fillers up to there.
-    fn write_ended(&mut self, topic: &str, id: QueueId, end: u64) -> io::Result<()> {
-        let folder = self.queue_files.queue_folder(topic, id);
+    fn write_ended(&mut self, queue: &Queue, end: u64) -> io::Result<()> {
+        let folder = self.queue_files.queue_folder(&queue.topic, queue.id);
         let file_bytes = self.queue_files.file_bytes();
         let unit = UNIT_BYTES as u64;
         let base = (end - 1) * unit / file_bytes * file_bytes;
         let bases = self.queue_file_bases(&folder)?;
-        let Ok(queue) = Queues::default().make(topic, id, QueueState::ended(end)) else {
-            // Not ours.
-            return Ok(());
-        };
         let from = base / unit;
         let fillers = usize::try_from(end - from).unwrap_or(0);
         let run = Run {
@@ -342,7 +346,7 @@ impl Recovery {
             from,
             bytes: &Unit::FILLER.to_bytes().repeat(fillers),
         };
-        self.queue_files.write(&queue, run, &mut self.unsynced)?;
+        self.queue_files.write(queue, run, &mut self.unsynced)?;
         self.unsynced.sync(&*self.disk, &self.config.root)?;
         for other in bases.iter().filter(|other| **other != base) {
             self.disk.remove_file(&folder.join(file_name(*other)))?;

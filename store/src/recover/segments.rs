@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Damage, OpenError, at, salvage};
+use super::{Damage, OpenError, at, unfinished};
 use crate::Config;
 use crate::files::{Access, Disk};
 use crate::segment::{Segment, file_name, parse_file_name};
+use crate::store::Paths;
 
 /// More missing segments than this are not made again.
 const MISSING_MAX: usize = 10_000;
@@ -24,7 +25,7 @@ pub(super) fn load(
         return Err(OpenError::Damaged(damage));
     }
     if !damage.is_empty() {
-        salvage::begin(config, disk)?;
+        unfinished::begin(disk, &Paths::of(&config.root).salvaging)?;
     }
     let (folder, configured) = (&config.commit_log_dir, config.segment_bytes);
     let open = |(base, size): (u64, u64)| {

@@ -185,7 +185,11 @@ fn a_damaged_unit_of_an_ended_queue_costs_no_offset_and_one_look_at_the_log() {
 /// checkpoint of ours nothing else tells where the queue ends.
 #[test]
 fn a_unit_behind_the_end_of_an_ended_queue_costs_no_offset() {
-    for (behind, to) in [(1, 0), (2, 0), (1, 1 << 40), (0, 0)] {
+    let places = [(0, 0), (1, 0), (2, 0), (0, 1 << 40), (1, 1 << 40)];
+    let places = places
+        .into_iter()
+        .flat_map(|place| [(place, false), (place, true)]);
+    for ((behind, to), no_index) in places {
         let count = 3 * UNITS_A_FILE + 3;
         let disk = disk();
         let (store, _) = open(&disk);
@@ -203,6 +207,9 @@ fn a_unit_behind_the_end_of_an_ended_queue_costs_no_offset() {
         unit[..8].copy_from_slice(&place.to_be_bytes());
         unit[11] = 200;
         file.write_all_at(&unit, (3 + behind) * 20).expect("writes");
+        if no_index {
+            disk.remove_folder("/store/index".as_ref()).expect("goes");
+        }
         for start in 0..3 {
             let (store, opened) = open(&disk);
             let says = format!("{behind} {to} {start}: {opened:?}");

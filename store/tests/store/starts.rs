@@ -368,3 +368,31 @@ fn without_a_checkpoint_of_ours_a_damaged_unit_hides_no_message_before_others() 
         check(&store, &places, &format!("{number}: {opened:?}"));
     }
 }
+
+/// Half of the queues made again look like all of them: nothing else says that it was not finished.
+#[test]
+fn without_a_checkpoint_of_ours_queues_that_were_half_made_again_are_made_again() {
+    let (disk, store, places) = filled();
+    late(&store);
+    store.close().expect("closes");
+    drop(store);
+    let mut page = disk.content("/store/checkpoint".as_ref()).expect("a page");
+    page[100] ^= 1;
+    disk.set_content("/store/checkpoint".as_ref(), page);
+    let file = disk.open(&queue_file(30), Access::Write).expect("opens");
+    file.write_all_at(&[0; UNIT_BYTES as usize], 5 * UNIT_BYTES)
+        .expect("writes");
+    disk.take_pictures(0, 1);
+    let (store, opened) = open(&disk);
+    assert!(opened.queues_rebuilt);
+    drop(store);
+    let pictures = disk.pictures();
+    assert!(pictures.len() > 5);
+    for (number, picture) in pictures.iter().enumerate() {
+        picture.disk.kill();
+        let (store, opened) = open(&picture.disk);
+        let says = format!("{number}: {opened:?}");
+        check(&store, &places, &says);
+        assert_eq!(bodies(&store, "late", 0, 0), ["first", "second"], "{says}");
+    }
+}

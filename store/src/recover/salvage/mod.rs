@@ -18,7 +18,7 @@ mod plan;
 use std::io;
 
 use super::survey::Hole;
-use super::{Damage, OpenError, Recovery, at};
+use super::{Damage, OpenError, Recovery, at, unfinished};
 use crate::Config;
 use crate::files::{Access, Disk};
 use crate::store::Paths;
@@ -47,7 +47,8 @@ impl Recovery {
         {
             return Err(OpenError::Damaged(damage));
         }
-        begin(&self.config, &*self.disk)?;
+        // From now on only a start that salvages opens this log: half of the damage may look sound.
+        unfinished::begin(&*self.disk, &Paths::of(&self.config.root).salvaging)?;
         // All is saved before the first byte is changed.
         for filling in &plan.holes {
             self.quarantine(&filling.hole)?;
@@ -122,33 +123,10 @@ impl Recovery {
     }
 }
 
-/// From now on only a start that salvages opens this log: half of the damage may look sound.
-pub(super) fn begin(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
-    let mark = Paths::of(&config.root).salvaging;
-    let put = || {
-        disk.open(&mark, Access::Create)?.sync_data()?;
-        disk.sync_folder(&config.root)
-    };
-    put().map_err(at(&mark))
-}
-
-/// All of it is done, or there was nothing to do.
-pub(super) fn finish(config: &Config, disk: &dyn Disk) -> Result<(), OpenError> {
-    let mark = Paths::of(&config.root).salvaging;
-    let take_away = || {
-        if disk.exists(&mark)? {
-            disk.remove_file(&mark)?;
-            disk.sync_folder(&config.root)?;
-        }
-        Ok(())
-    };
-    take_away().map_err(at(&mark))
-}
-
 /// Whether this start resumes a salvage; one that does not salvage may not.
 pub(super) fn refuse_unfinished(config: &Config, disk: &dyn Disk) -> Result<bool, OpenError> {
     let mark = Paths::of(&config.root).salvaging;
-    let is_unfinished = disk.exists(&mark).map_err(at(&mark))?;
+    let is_unfinished = unfinished::found(disk, &mark)?;
     if config.salvage || !is_unfinished {
         return Ok(is_unfinished);
     }
